@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every bound on what comes from outside: one line each, with its reason. Tests try the limit and the limit plus one. */
+#pragma once
+
+#define LIMIT_HTTP_HEAD_BYTES      (64 * 1024)         /* request line + headers; tokens and cookies fit, abuse does not */
+#define LIMIT_HTTP_HEADERS         100                 /* header fields in one message */
+#define LIMIT_HTTP_BODY_BYTES      (64 * 1024 * 1024)  /* upper end of any route's own bound */
+#define LIMIT_HTTP_CONNECTIONS     15000               /* a process has 20,000 descriptors at least on what we run on */
+#define LIMIT_HTTP_HEAD_US         (15LL * 1000000)    /* a client that dribbles its head is cut off */
+#define LIMIT_HTTP_IDLE_US         (75LL * 1000000)    /* keep-alive connection without a request */
+#define LIMIT_HTTP_BODY_IDLE_US    (60LL * 1000000)    /* no byte of a body for so long */
+#define LIMIT_STREAM_HIGH_BYTES    (256 * 1024)        /* output waiting: above it the producer is paused */
+#define LIMIT_STREAM_LOW_BYTES     (64 * 1024)         /* below it the producer goes on */
+#define LIMIT_SSE_BACKLOG_BYTES    (8 * 1024 * 1024)   /* a subscriber this far behind is disconnected */
+#define LIMIT_JSON_DEPTH           64                  /* nesting of JSON from outside */
+#define LIMIT_RPC_FRAME_BYTES      (16 * 1024 * 1024)  /* one frame between our own nodes */
+#define LIMIT_RPC_CALLS            10000               /* unanswered calls on one connection */
+#define LIMIT_RECORD_BYTES         (16 * 1024 * 1024)  /* one RecordIO record */
+#define LIMIT_OP_BYTES             (4 * 1024 * 1024)   /* one replicated command */
+#define LIMIT_VIEW_ENTRY_BYTES     (1024 * 1024)       /* one row of the node view */

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Follow the leading master: keeps one RPC connection to it, over failures and moves, with backoff and jitter.
+ * Also subscribes the node's view over that connection when this process is its writer.
+ */
+#pragma once
+
+#include "net/rpc.h"
+#include "roles/node.h"
+
+struct leader;
+
+struct leader_events {
+	void (*up)(void *arg, struct rpc_peer *p);      /* connected to a master that leads */
+	void (*down)(void *arg);                        /* connection lost; reconnecting by itself */
+};
+
+/* methods: what we answer on that connection (agents: TASK_LAUNCH …). VIEW_DELTA is handled here. Needs node->identity. */
+struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg);
+void leader_stop(struct leader *l);
+struct rpc_peer *leader_peer(struct leader *l);         /* NULL while there is none */
+void *leader_arg(struct rpc_peer *p);                   /* the arg above, inside a method's fn */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The built-in Marathon: apps, deployments, instances; a framework like any other (mesos.h), its state in the replicated store. */
+#pragma once
+
+#include "roles/master/master.h"
+
+struct marathon;
+/* Registers its tables and commands; call before store_start and after mesos_new. */
+struct marathon *marathon_new(struct master *m);
+void marathon_free(struct marathon *ma);
+/* Leadership gained: load apps and instances, subscribe with the stored framework id, reconcile. Lost: stop. */
+void marathon_lead(struct marathon *ma, bool leads);
+/* /v2/…, /ping, /metrics, /help: served on 8080 and behind /marathon and /service/marathon. arg: struct marathon * */
+extern const struct route marathon_routes[];

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One process of a node: loop, common flags, metrics, identity, view. Every long-running role starts with node_start and ends
+ * in node_run. No globals: a test may hold several.
+ */
+#pragma once
+
+#include "net/base/flag.h"
+#include "net/base/metrics.h"
+#include "net/http.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "store/view.h"
+
+#define RPC_PORT_MASTER 5060
+
+/* Flags that every role takes; embedded as the first member `common` of each role's config. */
+struct node_config {
+	char *config;              /* file */
+	char *state_dir;           /* of this node, /var/lib/dcos */
+	char *ip;                  /* own address; detected when NULL */
+	char *hostname;            /* NULL: the ip, as DC/OS sets it */
+	char *node;                /* name of the node in the cluster; NULL: host name */
+	char *cluster;             /* cluster name shown to people */
+	char *masters;             /* FLAG_LIST: "ip[:rpc port]" of masters, one a line (agents, dns, lb, log) */
+	char *join_token_file;     /* first start: token that the first master printed */
+	char *cgroup;              /* our part of every cgroup hierarchy, e.g. "/dcos/<cluster>/<node>"; NULL: "/dcos" */
+	char *log_level;
+};
+extern const struct flag node_flags[];
+
+struct identity {
+	char *cert_pem, *key_pem, *ca_pem;
+	struct tls_ctx *server;      /* RPC: TLS 1.3, client certificate optional (rpc.c refuses methods without one) */
+	struct tls_ctx *client;      /* RPC: TLS 1.3, own certificate, CA required */
+	char name[128];              /* common name: the node's name */
+};
+
+struct node {
+	const char *role;            /* "agent" */
+	struct node_config *config;  /* borrowed: the role's config starts with it */
+	struct loop *loop;
+	struct metrics metrics;
+	struct identity identity;
+	struct view *view;
+	uint32_t ip4;                /* own address, host byte order */
+	char ip[64];
+	char hostname[256];
+	char name[128];
+	int64_t started_unix_us;
+};
+
+/*
+ * Parse flags (common + the role's own), --help, --version; set up logging and the loop.
+ * tables  NULL-terminated, common flags included by the caller: { node_flags, agent_flags, NULL }
+ * Returns true to go on; false: *exit_code says how to end. Config strings live until node_fini.
+ */
+bool node_init(struct node *n, const char *role, const struct flag *const *tables, void *config, int argc, char **argv,
+	       const char *help_intro, int *exit_code);
+/* Open <state_dir>/view. */
+int node_open_view(struct node *n, struct err *e);
+/* SIGTERM and SIGINT stop the loop. Returns the exit code. */
+int node_run(struct node *n);
+void node_fini(struct node *n);
+/* Tell the parent (supervisor) that this role serves: writes "ready\n" to the descriptor in DCOS_READY_FD, once. */
+void node_ready(struct node *n);
+/* mkdir -p with mode; E_IO. */
+int node_mkdirs(const char *path, int mode, struct err *e);
+/* Path below the state dir, heap. */
+char *node_path(const struct node *n, const char *fmt, ...) PRINTF(2, 3);
+/* Print "dcos-node ROLE: sentence" on stderr; returns err_exit(e->code). */
+int node_die(const char *role, const struct err *e);
+
+/* ---- identity (roles/identity.c) ---- */
+/* The first master: make or load the CA and the own certificate. */
+int identity_master(struct node *n, struct err *e);
+/* Token people carry to other nodes: "dcos1.<sha256 of CA>.<secret>"; heap. */
+int identity_token(struct node *n, char **out, struct err *e);
+/* Answer a JOIN (master): checks the token, signs the CSR. */
+void identity_serve_join(struct node *n, struct rpc_peer *p, struct rpc_req *req, struct str payload);
+/*
+ * Others: load <state_dir>/identity, or join through one of the masters with the token, retrying until it works;
+ * done runs on the loop. Several processes of a node agree by a lock file.
+ */
+void identity_start(struct node *n, void (*done)(struct node *n));

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * LMDB behind typed tables and scoped transactions. Values carry a version byte and a CRC-32C, checked on every read.
+ * Opened with NOTLS; stale readers are cleared; the map grows by itself (a write that meets a full map grows it and is retried
+ * by the transaction's owner through kv_update).
+ */
+#pragma once
+
+#include "net/base/buf.h"
+#include "net/base/err.h"
+#include "net/base/str.h"
+
+struct kv;
+struct kv_txn;
+
+/* One table of an environment. Rows stand with their subsystem as `const struct kv_table x`; registered at open. */
+struct kv_table {
+	const char *name;
+	uint8_t version;        /* of the value's encoding; a value with a newer one is E_NEWER */
+};
+
+struct kv_options {
+	bool durable;                        /* false: no fsync at commit (state, view); true: checkpoint */
+	bool read_only;
+	size_t map_bytes;                    /* first size; 0: 64 MiB */
+	const struct kv_table *const *tables;/* NULL-terminated */
+};
+
+int kv_open(const char *dir, const struct kv_options *o, struct kv **out, struct err *e);
+void kv_close(struct kv *kv);
+int kv_sync(struct kv *kv, struct err *e);           /* fsync what was committed; any thread */
+
+/* Read transactions see one snapshot and must end within a second. One write transaction at a time. */
+int kv_begin(struct kv *kv, bool write, struct kv_txn **out, struct err *e);
+int kv_commit(struct kv_txn *txn, struct err *e);    /* ends it, whatever the result */
+void kv_abort(struct kv_txn *txn);                   /* NULL ok */
+static inline void kv_abort_auto_(struct kv_txn **t) { kv_abort(*t); }
+#define AUTO_TXN __attribute__((cleanup(kv_abort_auto_)))
+
+/* Run fn in a write transaction and commit; when the map is full, grow and run again. */
+int kv_update(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg, struct err *e), void *arg, struct err *e);
+
+/* *out is borrowed until the transaction ends (or writes). E_NOTFOUND, E_CORRUPT, E_NEWER. */
+int kv_get(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str *out, struct err *e);
+int kv_put(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str value, struct err *e);
+int kv_del(struct kv_txn *txn, const struct kv_table *t, struct str key, struct err *e);   /* absent: fine */
+size_t kv_count(struct kv_txn *txn, const struct kv_table *t);
+
+/* In key order from the first key >= `from`; fn returns false to stop. Damaged values stop with E_CORRUPT. */
+int kv_each(struct kv_txn *txn, const struct kv_table *t, struct str from,
+	    bool (*fn)(void *arg, struct str key, struct str value), void *arg, struct err *e);
+
+/* Big-endian numbers as keys sort as numbers. */
+static inline struct str kv_key_u64(uint64_t n, uint8_t out[8])
+{
+	for (int i = 7; i >= 0; i--, n >>= 8)
+		out[i] = (uint8_t)n;
+	return str_n((const char *)out, 8);
+}
+uint64_t kv_u64_of_key(struct str key);
+uint32_t crc32c(uint32_t crc, const void *data, size_t len);
