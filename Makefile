@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The whole build. `make` leaves one static executable, dist/dcos-node; `make help` lists the rest.
+# Everything made stands under build/ (B), the libraries under build/deps (D); nothing else is touched.
+
+VERSION = 0.1.0
+
+# ---- Libraries: Debian source packages of this suite, pinned to an upstream version ----
+SUITE = trixie
+libev_VERSION      = 4.33
+lmdb_VERSION       = 0.9.31
+mbedtls_VERSION    = 3.6.6
+nanopb_VERSION     = 0.4.9.1
+yyjson_VERSION     = 0.10.0+ds
+zlib_VERSION       = 1.3.dfsg+really1.3.1
+nghttp2_VERSION    = 1.64.0
+raft_VERSION       = 0.22.1
+libzstd_VERSION    = 1.5.7+dfsg
+libarchive_VERSION = 3.7.4
+libseccomp_VERSION = 2.6.0
+libyaml_VERSION    = 0.2.5
+cmocka_VERSION     = 1.1.7
+SOURCES = libev lmdb mbedtls nanopb yyjson zlib nghttp2 raft libzstd libarchive libseccomp libyaml cmocka
+
+# Debian packages: to build, to test, to analyse (make lint, san, fuzz-*).
+PACKAGES_build = gcc libc6-dev musl-tools clang bpftool libbpf-dev linux-libc-dev protobuf-compiler python3-protobuf \
+	gperf bzip2 xz-utils
+PACKAGES_test  = curl iproute2 bind9-dnsutils procps util-linux
+PACKAGES_check = clang-tidy libclang-rt-14-dev
+
+# ---- Where things are ----
+B = build
+D = $(B)/deps
+O = $(B)/musl/obj
+TOP := $(CURDIR)
+src = $(D)/src/$(1)-$($(1)_VERSION)
+
+MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+Q = $(if $(V),,@)
+say = $(if $(V),:,echo "$(1) $(2)")
+PATH := $(PATH):/usr/sbin:/sbin
+export PATH
+
+# ---- Flags, by flavour: musl is what ships, lint refuses warnings, san and fuzz find bugs ----
+WARN = -Wall -Wextra -Wshadow -Wvla
+WARN_STRICT = -Wconversion                   # in net/ and store/
+DEFS = -D_GNU_SOURCE -DPB_FIELD_32BIT -DPB_ENABLE_MALLOC $(if $(wildcard net/pb_alloc.h),-DPB_SYSTEM_HEADER='"net/pb_alloc.h"')
+FLAGS = -std=gnu11 -O2 -g -ffunction-sections -fdata-sections -fno-omit-frame-pointer $(DEFS)
+MUSL = -idirafter $(D)/musl/kernel           # musl-gcc hides the kernel's headers
+CC_musl = musl-gcc
+CC_lint = musl-gcc
+CC_san  = clang
+CC_fuzz = clang
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_musl = $(FLAGS) $(MUSL)
+FLAGS_lint = $(FLAGS) $(MUSL) -Werror
+FLAGS_san  = $(FLAGS) -O1 $(SANITIZE)
+FLAGS_fuzz = $(FLAGS) -O1 $(SANITIZE) -fsanitize=fuzzer-no-link
+LDFLAGS_musl = -static -Wl,--gc-sections
+LDFLAGS_san  = $(SANITIZE) -Wl,--gc-sections
+LDFLAGS_fuzz = $(SANITIZE) -fsanitize=fuzzer -Wl,--gc-sections
+LIBFLAGS_musl = -O2 -g -ffunction-sections -fdata-sections -idirafter $(abspath $(D))/musl/kernel -w
+LIBFLAGS_san  = -O1 -g -fsanitize=address -fno-omit-frame-pointer -w   # undefined behaviour is looked for in our own code only
+DEPS_musl = musl
+DEPS_lint = musl
+DEPS_san  = san
+DEPS_fuzz = san
+
+# ---- Our sources, by wildcard ----
+SRC   = $(wildcard main.c net/*.c net/base/*.c store/*.c roles/*.c roles/*/*.c roles/*/*/*.c)
+CSRC  = $(filter-out %.bpf.c,$(SRC))
+PROTO = $(wildcard proto/*.proto)
+BPF   = $(wildcard roles/*/*.bpf.c)
+TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
+GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
+GEN_C = $(PROTO:%.proto=gen/%.pb.c) gen/licenses.c nanopb/pb_common.c nanopb/pb_encode.c nanopb/pb_decode.c
+ours   = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(CSRC) $(GEN_C))
+theirs = $(LIBS:%=$(D)/$(DEPS_$(1))/lib/lib%.a)
+
+##@ Build
+all: dist/dcos-node                          ## build dist/dcos-node (the default)
+dist/dcos-node: $(B)/musl/dcos-node
+	@$(call say,STRIP,$@)
+	$(Q)strip -o $@ $<
+
+# ---- Packages and tarballs. A stamp holds the list it was made for, so that a longer list runs the rule again. ----
+stale = $(if $(filter-out $(file <$(1)),$(2)),FORCE)
+FORCE:
+define packages
+$(D)/.packages-$(1): $(call stale,$(D)/.packages-$(1),$(PACKAGES_$(1)))
+	$$(Q)mkdir -p $$(@D) && dist/install-packages $$(PACKAGES_$(1)) && echo '$$(PACKAGES_$(1))' > $$@
+endef
+$(foreach set,build test check,$(eval $(call packages,$(set))))
+
+PINS = $(foreach s,$(SOURCES),$(s)=$($(s)_VERSION))
+$(D)/tar/.fetched: $(call stale,$(D)/tar/.fetched,$(PINS)) | $(D)/.packages-build
+	@$(call say,FETCH,sources)
+	$(Q)mkdir -p $(@D) && dist/fetch-sources $(abspath $(@D)) $(SUITE) $(PINS) && echo '$(PINS)' > $@
+
+$(D)/src/%/.unpacked: | $(D)/tar/.fetched
+	@$(call say,UNPACK,$*)
+	$(Q)rm -rf $(@D) && mkdir -p $(@D) && tar -xf $(D)/tar/$(subst -$(lastword $(subst -, ,$*)),_$(lastword $(subst -, ,$*)),$*).orig.tar.* \
+		--strip-components=1 -C $(@D)
+	$(Q)cd $(@D) && if [ -f include/raft.h.in ]; then sed 's/@enable_v0@/no/' include/raft.h.in > include/raft.h; fi
+	$(Q)touch $@
+
+# ---- Libraries we compile file by file: what, with which flags, which headers others see (all relative to their sources) ----
+ev_FROM      = libev
+ev_SRC       = ev.c
+ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EVENTFD=1 -DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_IOURING=0 -DEV_USE_FLOOR=0
+ev_HEADERS   = ev.h
+lmdb_FROM    = lmdb
+lmdb_SRC     = libraries/liblmdb/mdb.c libraries/liblmdb/midl.c
+lmdb_HEADERS = libraries/liblmdb/lmdb.h
+mbedtls_FROM = mbedtls
+mbedtls_SRC  = library/*.c
+mbedtls_CFLAGS  = -Iinclude -Ilibrary
+mbedtls_HEADERS = include/mbedtls include/psa
+yyjson_FROM  = yyjson
+yyjson_SRC   = src/yyjson.c
+yyjson_HEADERS = src/yyjson.h
+z_FROM       = zlib
+z_SRC        = *.c
+z_CFLAGS     = -DHAVE_UNISTD_H -D_LARGEFILE64_SOURCE=1
+z_HEADERS    = zlib.h zconf.h
+llhttp_FROM  = nghttp2
+llhttp_SRC   = third-party/llhttp/src/*.c
+llhttp_CFLAGS  = -Ithird-party/llhttp/include
+llhttp_HEADERS = third-party/llhttp/include/llhttp.h
+raft_FROM    = raft
+raft_SRC     = $(patsubst %,src/%.c,byte client compress configuration convert election entry err heap membership message \
+	progress random raft recv recv_append_entries recv_append_entries_result recv_request_vote recv_request_vote_result \
+	recv_install_snapshot recv_timeout_now restore replication state syscall timeout tracing trail)
+raft_CFLAGS  = -Iinclude
+raft_HEADERS = include/raft.h
+zstd_FROM    = libzstd
+zstd_SRC     = lib/common/*.c lib/compress/*.c lib/decompress/*.c
+zstd_CFLAGS  = -DZSTD_DISABLE_ASM
+zstd_HEADERS = lib/zstd.h lib/zstd_errors.h lib/zdict.h
+yaml_FROM    = libyaml
+yaml_SRC     = src/*.c
+yaml_CFLAGS  = -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING='"0.2.5"'
+yaml_HEADERS = include/yaml.h
+cmocka_FROM  = cmocka
+cmocka_SRC   = src/cmocka.c
+cmocka_CFLAGS  = -Iinclude -D_GNU_SOURCE -DHAVE_MALLOC_H -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H -DHAVE_STRINGS_H -DHAVE_CLOCK_REALTIME \
+	-DHAVE_GCC_THREAD_LOCAL_STORAGE -DHAVE_SIGLONGJMP -DHAVE_STRSIGNAL -DHAVE_STRUCT_TIMESPEC
+cmocka_HEADERS = include/cmocka.h
+COMPILED = ev lmdb mbedtls yyjson z llhttp raft zstd yaml cmocka
+
+# ---- Libraries whose own configure is needed ----
+archive_FROM = libarchive
+archive_CONFIGURE = --disable-bsdtar --disable-bsdcpio --disable-bsdcat --disable-bsdunzip --disable-acl --without-bz2lib \
+	--without-libb2 --without-iconv --without-lz4 --without-lzma --without-lzo2 --without-cng --without-openssl --without-xml2 \
+	--without-expat --without-nettle --without-mbedtls
+archive_TARGET = libarchive.la
+archive_OUT  = .libs/libarchive.a
+archive_HEADERS = libarchive/archive.h libarchive/archive_entry.h
+archive_NEEDS = z zstd
+seccomp_FROM = libseccomp
+seccomp_TARGET = -C src libseccomp.la
+seccomp_OUT  = src/.libs/libseccomp.a
+seccomp_HEADERS = include/seccomp.h include/seccomp-syscalls.h
+CONFIGURED = archive seccomp
+LIBS = archive seccomp ev lmdb mbedtls yyjson llhttp raft yaml zstd z
+
+# $(call library,flavour,name): its objects, archive and headers under build/deps/FLAVOUR
+define library
+$(D)/$(1)/lib/lib$(2).a: $(call src,$($(2)_FROM))/.unpacked $(addprefix $(D)/$(1)/lib/lib,$(addsuffix .a,$($(2)_NEEDS))) | $(D)/musl/kernel
+	@$$(call say,LIB,$(1)/$(2))
+	$$(Q)rm -rf $(D)/$(1)/obj/$(2) && mkdir -p $(D)/$(1)/obj/$(2) $(D)/$(1)/lib $(D)/$(1)/include
+	$$(Q)$$(build_$(if $(filter $(2),$(COMPILED)),compiled,configured))
+	$$(if $$(filter $(2),$(COMPILED)),$$(Q)cp -r $$(addprefix $$(from)/,$$($(2)_HEADERS)) $(D)/$(1)/include/)
+	$$(Q)mv $$@.tmp $$@
+$(D)/$(1)/lib/lib$(2).a: flavour = $(1)
+$(D)/$(1)/lib/lib$(2).a: lib = $(2)
+$(D)/$(1)/lib/lib$(2).a: from = $(call src,$($(2)_FROM))
+endef
+build_compiled = cd $(from) && for f in $($(lib)_SRC); do \
+		$(CC_$(flavour)) $(LIBFLAGS_$(flavour)) $($(lib)_CFLAGS) -c $$f -o $(abspath $(D))/$(flavour)/obj/$(lib)/$$(basename $$f .c).o || exit 1; \
+	done && cd $(TOP) && rm -f $@.tmp && ar rcs $@.tmp $(D)/$(flavour)/obj/$(lib)/*.o
+build_configured = dir=$(D)/$(flavour)/obj/$(lib) && cp -a $(from)/. $$dir && \
+	cd $$dir && { ASAN_OPTIONS=detect_leaks=0 ./configure -q --host=x86_64-linux-$(flavour) --disable-shared $($(lib)_CONFIGURE) \
+		CC=$(CC_$(flavour)) CFLAGS="$(LIBFLAGS_$(flavour))" CPPFLAGS="-I$(abspath $(D))/$(flavour)/include" LDFLAGS="-L$(abspath $(D))/$(flavour)/lib" \
+		&& $(MAKE) -j2 V=0 $($(lib)_TARGET); } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; } && \
+	cd $(TOP) && cp $$dir/$($(lib)_OUT) $@.tmp && cp $(addprefix $$dir/,$($(lib)_HEADERS)) $(D)/$(flavour)/include/
+$(foreach f,musl san,$(foreach l,$(COMPILED) $(CONFIGURED),$(eval $(call library,$(f),$(l)))))
+
+$(D)/musl/kernel: | $(D)/.packages-build
+	$(Q)mkdir -p $@ && ln -sfn -t $@ /usr/include/linux /usr/include/asm-generic /usr/include/bpf /usr/include/x86_64-linux-gnu/asm
+
+# ---- Generated sources ----
+NANOPB = $(call src,nanopb)
+$(B)/gen/proto/%.pb.h $(B)/gen/proto/%.pb.c: proto/%.proto $(NANOPB)/.unpacked
+	@$(call say,PROTO,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)/usr/bin/python3 $(NANOPB)/generator/nanopb_generator.py -q -Iproto -D $(B)/gen/proto $*.proto
+	$(Q)sed -n 's,^import "\(.*\)";,$(B)/gen/proto/$*.pb.h $(B)/gen/proto/$*.pb.c: proto/\1,p' $< > $(B)/gen/proto/$*.pb.d
+	$(Q)for o in $(wildcard proto/$*.options); do echo '$(B)/gen/proto/$*.pb.h $(B)/gen/proto/$*.pb.c:' $$o; done >> $(B)/gen/proto/$*.pb.d
+
+$(B)/gen/%.skel.h: %.bpf.c | $(D)/.packages-build
+	@$(call say,BPF,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang -target bpf -O2 -g -Wall -I. -I/usr/include/x86_64-linux-gnu -MMD -MP -MT $@ -MF $(@:.h=.d) -c $< -o $(@:.skel.h=.bpf.o)
+	$(Q)bpftool gen skeleton -L $(@:.skel.h=.bpf.o) > $@
+
+DESCRIBE := $(shell git describe --always 2>/dev/null)
+VERSION_LINE = \#define DCOS_NODE_VERSION "$(VERSION)$(if $(DESCRIBE), ($(DESCRIBE)))"
+$(B)/gen/version.h: $(if $(findstring $(VERSION_LINE),$(file <$(B)/gen/version.h)),,FORCE)
+	$(Q)mkdir -p $(@D) && echo '$(VERSION_LINE)' > $@
+
+LICENSES = musl=/usr/share/doc/musl-dev/copyright libbpf=/usr/share/doc/libbpf-dev/copyright \
+	libev=$(call src,libev)/LICENSE LMDB=$(call src,lmdb)/libraries/liblmdb/LICENSE "Mbed TLS=$(call src,mbedtls)/LICENSE" \
+	nanopb=$(call src,nanopb)/LICENSE.txt yyjson=$(call src,yyjson)/LICENSE zlib=$(call src,zlib)/LICENSE \
+	llhttp=$(call src,nghttp2)/third-party/llhttp/LICENSE-MIT raft=$(call src,raft)/LICENSE zstd=$(call src,libzstd)/LICENSE \
+	libarchive=$(call src,libarchive)/COPYING libseccomp=$(call src,libseccomp)/LICENSE libyaml=$(call src,libyaml)/License
+$(B)/gen/licenses.c: dist/licenses $(foreach s,$(filter-out cmocka,$(SOURCES)),$(call src,$(s))/.unpacked)
+	@$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && dist/licenses $(LICENSES) > $@
+
+# ---- Our code. Objects are written aside and moved, so that builds side by side never see half of one. ----
+# $(call flavour,NAME): one rule per kind of source, objects under build/NAME/obj
+define flavour
+$(B)/$(1)/.flags: $$(if $$(filter-out $$(file <$(B)/$(1)/.flags),$$(CC_$(1)) $$(FLAGS_$(1)) $$(WARN)),FORCE)
+	$$(Q)mkdir -p $$(@D) && echo "$$(subst ",\",$$(CC_$(1)) $$(FLAGS_$(1)) $$(WARN))" > $$@
+$(B)/$(1)/obj/%.o: %.c $(B)/$(1)/.flags | $$(GEN_H) $$(call theirs,$(1)) $(D)/$(DEPS_$(1))/lib/libcmocka.a
+	@$$(call say,CC,$$<)
+	$$(compile) $$(WARN) $$(if $$(filter net/% store/%,$$<),$$(WARN_STRICT)) $$(aside)
+$(B)/$(1)/obj/gen/%.o: $(B)/gen/%.c $(B)/$(1)/.flags | $$(GEN_H)
+	@$$(call say,CC,$$<)
+	$$(compile) -w $$(aside)
+$(B)/$(1)/obj/nanopb/%.o: $(NANOPB)/.unpacked $(B)/$(1)/.flags
+	@$$(call say,CC,nanopb/$$*.c)
+	$$(Q)mkdir -p $$(@D) && $$(CC_$(1)) $$(FLAGS_$(1)) $$(INCLUDES_$(1)) -w -MMD -MP -MT $$@ -MF $$(@:.o=.d) -c $(NANOPB)/$$*.c $$(aside)
+$(B)/$(1)/obj/%.o: flavour = $(1)
+INCLUDES_$(1) = -I. -I$(B)/gen -I$(NANOPB) -isystem $(D)/$(DEPS_$(1))/include
+endef
+compile = $(Q)mkdir -p $(@D) && $(CC_$(flavour)) $(FLAGS_$(flavour)) $(INCLUDES_$(flavour)) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $<
+aside = -o $@.$$$$ && mv $@.$$$$ $@
+$(foreach f,musl lint san fuzz,$(eval $(call flavour,$(f))))
+
+link = $(Q)$(CC_$(1)) $(LDFLAGS_$(1)) $(filter %.o,$^) $(2) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lpthread -o $@.$$$$ && mv $@.$$$$ $@
+define programs
+$(B)/$(1)/dcos-node: $(call ours,$(1)) $(call theirs,$(1))
+	@$$(call say,LD,$$@)
+	$$(call link,$(1))
+$(B)/$(1)/unit: $(filter-out %/obj/main.o,$(call ours,$(1))) $(patsubst %.c,$(B)/$(1)/obj/%.o,$(TESTS)) $(call theirs,$(1)) $(D)/$(1)/lib/libcmocka.a
+	@$$(call say,LD,$$@)
+	$$(call link,$(1))
+endef
+$(foreach f,musl san,$(eval $(call programs,$(f))))
+
+clean:                                       ## remove what was built of our own code (build/deps stays)
+	$(Q)rm -rf $(filter-out $(D),$(wildcard $(B)/*)) dist/dcos-node
+.PHONY: all clean FORCE
+.DEFAULT_GOAL = all
+-include $(shell find $(B) -name '*.d' -not -path '$(D)/*' 2>/dev/null)
