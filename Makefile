@@ -205,7 +205,7 @@ $(B)/gen/%.skel.h: %.bpf.c | $(D)/.packages-build
 	@$(call say,BPF,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)clang -target bpf -O2 -g -Wall -I. -I/usr/include/x86_64-linux-gnu -MMD -MP -MT $@ -MF $(@:.h=.d) -c $< -o $(@:.skel.h=.bpf.o)
-	$(Q)bpftool gen skeleton -L $(@:.skel.h=.bpf.o) > $@
+	$(Q){ echo '#include <errno.h>'; bpftool gen skeleton -L $(@:.skel.h=.bpf.o); } > $@   # which bpf/skel_internal.h forgets
 
 DESCRIBE := $(shell git describe --always 2>/dev/null)
 VERSION_LINE = \#define DCOS_NODE_VERSION "$(VERSION)$(if $(DESCRIBE), ($(DESCRIBE)))"
