@@ -38,7 +38,6 @@ src = $(D)/src/$(1)-$($(1)_VERSION)
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
 .SUFFIXES:
 .DELETE_ON_ERROR:
-.SECONDARY:
 Q = $(if $(V),,@)
 say = $(if $(V),:,echo "$(1) $(2)")
 PATH := $(PATH):/usr/sbin:/sbin
@@ -110,7 +109,8 @@ $(D)/src/%/.unpacked: | $(D)/tar/.fetched
 # ---- Libraries we compile file by file: what, with which flags, which headers others see (all relative to their sources) ----
 ev_FROM      = libev
 ev_SRC       = ev.c
-ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EVENTFD=1 -DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_IOURING=0 -DEV_USE_FLOOR=0
+ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EPOLL=1 -DEV_USE_POLL=0 -DEV_USE_SELECT=0 -DEV_USE_IOURING=0 -DEV_USE_INOTIFY=0 -DEV_USE_EVENTFD=1 \
+	-DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_MONOTONIC=1 -DEV_USE_CLOCK_SYSCALL=0 -DEV_USE_NANOSLEEP=1 -DEV_USE_FLOOR=0
 ev_HEADERS   = ev.h
 lmdb_FROM    = lmdb
 lmdb_SRC     = libraries/liblmdb/mdb.c libraries/liblmdb/midl.c
