@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * LMDB behind typed tables and scoped transactions. Values carry a version byte and a CRC-32C, checked on every read.
- * Opened with NOTLS; stale readers are cleared; the map grows by itself (a write that meets a full map grows it and is retried
- * by the transaction's owner through kv_update).
+ * LMDB behind typed tables and scoped transactions. Values carry a version byte and a CRC-32C over version, key and value,
+ * checked on every read. Opened with NOTLS; stale readers are cleared; the map grows by itself (a write that meets a full map
+ * grows it and is retried by the transaction's owner through kv_update).
  */
 #pragma once
 
@@ -21,24 +21,37 @@ struct kv_table {
 
 struct kv_options {
 	bool durable;                        /* false: no fsync at commit (state, view); true: checkpoint */
-	bool read_only;
+	bool read_only;                      /* tables that do not exist yet read as empty */
 	size_t map_bytes;                    /* first size; 0: 64 MiB */
-	const struct kv_table *const *tables;/* NULL-terminated */
+	const struct kv_table *const *tables;/* NULL-terminated; the rows are borrowed until kv_close */
 };
 
+#define KV_KEY_MAX 511                       /* bytes of a key; at least one */
+
+/* Makes `dir` when it is missing. E_CORRUPT: not one of our files. E_NOSPACE. */
 int kv_open(const char *dir, const struct kv_options *o, struct kv **out, struct err *e);
-void kv_close(struct kv *kv);
+void kv_close(struct kv *kv);                        /* NULL ok; no transaction may be open */
 int kv_sync(struct kv *kv, struct err *e);           /* fsync what was committed; any thread */
+/* Write a consistent copy of what is committed to fd, and fsync it; any thread; writers go on meanwhile. */
+int kv_copy(struct kv *kv, int fd, struct err *e);
+size_t kv_bytes(struct kv *kv);                      /* used part of the file */
 
 /* Read transactions see one snapshot and must end within a second. One write transaction at a time. */
 int kv_begin(struct kv *kv, bool write, struct kv_txn **out, struct err *e);
+/* A write transaction inside `parent`: its abort leaves the parent as it was. The parent rests meanwhile. */
+int kv_nest(struct kv_txn *parent, struct kv_txn **out, struct err *e);
 int kv_commit(struct kv_txn *txn, struct err *e);    /* ends it, whatever the result */
 void kv_abort(struct kv_txn *txn);                   /* NULL ok */
 static inline void kv_abort_auto_(struct kv_txn **t) { kv_abort(*t); }
 #define AUTO_TXN __attribute__((cleanup(kv_abort_auto_)))
 
-/* Run fn in a write transaction and commit; when the map is full, grow and run again. */
+/*
+ * Run fn in a write transaction and commit; when the map is full, grow and run again (so fn must be repeatable). fn's own
+ * error aborts and is returned.
+ */
 int kv_update(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg, struct err *e), void *arg, struct err *e);
+/* This write failed because the map is full: end it and let kv_update run it again. Nested transactions tell their parents. */
+bool kv_map_full(const struct kv_txn *txn);
 
 /* *out is borrowed until the transaction ends (or writes). E_NOTFOUND, E_CORRUPT, E_NEWER. */
 int kv_get(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str *out, struct err *e);
@@ -57,5 +70,6 @@ static inline struct str kv_key_u64(uint64_t n, uint8_t out[8])
 		out[i] = (uint8_t)n;
 	return str_n((const char *)out, 8);
 }
-uint64_t kv_u64_of_key(struct str key);
+uint64_t kv_u64_of_key(struct str key);              /* 0 when it is not eight bytes */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
+uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);   /* what processors without the instruction run */
