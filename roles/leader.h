@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Follow the leading master: keeps one RPC connection to it, over failures and moves, with backoff and jitter.
- * Also subscribes the node's view over that connection when this process is its writer.
+ * Also subscribes the node's view over that connection when this process is the view's writer (node->view open and lock free).
  */
 #pragma once
 
@@ -17,6 +17,14 @@ struct leader_events {
 
 /* methods: what we answer on that connection (agents: TASK_LAUNCH …). VIEW_DELTA is handled here. Needs node->identity. */
 struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg);
-void leader_stop(struct leader *l);
+void leader_stop(struct leader *l);                     /* NULL ok */
 struct rpc_peer *leader_peer(struct leader *l);         /* NULL while there is none */
 void *leader_arg(struct rpc_peer *p);                   /* the arg above, inside a method's fn */
+
+/*
+ * For roles that only read the view (dns, lb, log): follow the leader as soon as, and as long as, no other process of this node
+ * writes the view. Masters' nodes need it not: there the master writes; start it only when --masters is given. Needs node->identity.
+ */
+struct view_follower;
+struct view_follower *view_follower_start(struct node *n);
+void view_follower_stop(struct view_follower *f);       /* NULL ok */

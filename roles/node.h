@@ -9,6 +9,7 @@
 #include "net/base/metrics.h"
 #include "net/http.h"
 #include "net/loop.h"
+#include "net/rpc.h"
 #include "net/tls.h"
 #include "store/view.h"
 
@@ -68,6 +69,9 @@ void node_ready(struct node *n);
 int node_mkdirs(const char *path, int mode, struct err *e);
 /* Path below the state dir, heap. */
 char *node_path(const struct node *n, const char *fmt, ...) PRINTF(2, 3);
+/* How many --masters there are, and the RPC address of one (index modulo the count). */
+size_t node_master_count(const struct node *n);
+int node_master_addr(const struct node *n, size_t index, struct sock_addr *out, struct err *e);
 /* Print "dcos-node ROLE: sentence" on stderr; returns err_exit(e->code). */
 int node_die(const char *role, const struct err *e);
 

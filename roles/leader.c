@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ *   CONNECT --open, it is a master--> ASK --"I lead"-----------> UP
+ *      ^                               `-- "that one leads" --> CONNECT there
+ *      `------ retry timer (backoff, jitter) <-- any failure, any closed connection
+ */
+#include "roles/leader.h"
+
+#include <stdio.h>
+
+#include "net/base/log.h"
+#include "net/pb_util.h"
+#include "proto/cluster.pb.h"
+
+#define BACKOFF_MIN_US (20 * MSEC)
+#define BACKOFF_MAX_US (2 * SEC)
+#define ASK_TIMEOUT_US (5 * SEC)
+#define LOCK_RETRY_US (2 * SEC)
+#define METHODS_MAX 32
+
+struct leader {
+	struct node *node;
+	struct rpc_method methods[METHODS_MAX];
+	struct rpc_handlers handlers;
+	struct leader_events ev;
+	void *arg;
+	struct loop_timer retry;
+	int64_t backoff_us;
+	size_t next_master;
+	struct sock_addr target;
+	bool redirected;             /* target came from a master's answer */
+	bool is_up;
+	struct rpc_peer *peer;
+	struct rpc_call ask;
+	bool writes_view;            /* this process holds the view's lock */
+	bool complained;
+};
+
+static void connect_now(struct leader *l);
+
+static void on_retry(struct loop_timer *t) { connect_now(container_of(t, struct leader, retry)); }
+
+/* Drop the connection and try again after the backoff, with up to half of it as jitter. */
+static void again(struct leader *l, const struct err *e)
+{
+	if (e && e->code != 0 && !l->complained) {
+		LOG(WARN, "no leading master yet", "reason=%s", e->text);
+		l->complained = true;
+	}
+	rpc_call_cancel(&l->ask);
+	rpc_peer_close(MOVE(l->peer));
+	bool was_up = l->is_up;
+	l->is_up = false;
+	l->redirected = false;
+	if (was_up && l->ev.down)
+		l->ev.down(l->arg);
+	int64_t jitter = (int64_t)rnd_below(loop_rnd(l->node->loop), (uint64_t)l->backoff_us / 2 + 1);
+	loop_timer_start(l->node->loop, &l->retry, l->backoff_us + jitter, on_retry);
+	l->backoff_us = MIN(l->backoff_us * 2, BACKOFF_MAX_US);
+}
+
+static void go_up(struct leader *l)
+{
+	char where[SOCK_ADDR_TEXT];
+	sock_addr_text(&l->target, where);
+	LOG(INFO, "following the leading master", "at=%s", where);
+	l->is_up = true;
+	l->complained = false;
+	l->backoff_us = BACKOFF_MIN_US;
+	if (l->writes_view)
+		view_subscribe(l->node->view, l->peer, false, l->node->name, l->node->role);
+	if (l->ev.up)
+		l->ev.up(l->arg, l->peer);
+}
+
+/* Another master leads: connect there at once. */
+static void follow(struct leader *l, const dcos_Leader *answer)
+{
+	struct err e = { 0 };
+	struct sock_addr to;
+	if (!answer->ip || !answer->ip[0]) {
+		(void)err_set(&e, E_NOTLEADER, "the masters have no leader at this moment");
+		again(l, &e);
+		return;
+	}
+	if (sock_addr_parse(&to, answer->ip, (uint16_t)answer->rpc_port, &e) != 0 || l->redirected) {
+		again(l, &e);
+		return;
+	}
+	rpc_peer_close(MOVE(l->peer));
+	l->target = to;
+	l->redirected = true;
+	connect_now(l);
+}
+
+static void on_answer(struct rpc_call *c, struct str reply, const struct err *failure)
+{
+	struct leader *l = container_of(c, struct leader, ask);
+	AUTO_ARENA struct arena a = ARENA_INIT;
+	struct err e = *failure;
+	dcos_Leader answer = { 0 };
+	if (e.code != 0 || pb_read(&a, dcos_Leader_fields, reply, &answer, &e) != 0)
+		again(l, &e);
+	else if (answer.self)
+		go_up(l);
+	else
+		follow(l, &answer);
+}
+
+static void on_open(struct rpc_peer *p)
+{
+	struct leader *l = rpc_peer_arg(p);
+	char name[128];
+	struct err e = { 0 };
+	if (!rpc_peer_name(p, name, sizeof(name)) || !cstr_starts(name, "master/")) {
+		(void)err_set(&e, E_DENIED, "the peer's certificate is not a master's");
+		again(l, &e);
+		return;
+	}
+	rpc_call_start(p, &l->ask, dcos_Method_WHO_LEADS, STR(""), ASK_TIMEOUT_US, on_answer);
+}
+
+static void on_close(struct rpc_peer *p, const struct err *e)
+{
+	struct leader *l = rpc_peer_arg(p);
+	l->peer = NULL;
+	again(l, e);
+}
+
+static void on_delta(struct rpc_peer *p, struct rpc_req *req, struct str payload)
+{
+	struct leader *l = rpc_peer_arg(p);
+	if (!req && l->writes_view)
+		view_on_delta(l->node->view, p, payload);
+}
+
+static void connect_now(struct leader *l)
+{
+	struct err e = { 0 };
+	if (!l->redirected && node_master_addr(l->node, l->next_master++, &l->target, &e) != 0) {
+		again(l, &e);
+		return;
+	}
+	l->peer = rpc_connect(l->node->loop, &l->target, l->node->identity.client, &l->handlers, l);
+}
+
+struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg)
+{
+	struct leader *l = xcalloc(1, sizeof(*l));
+	assert(count < METHODS_MAX);
+	l->node = n;
+	l->arg = arg;
+	l->backoff_us = BACKOFF_MIN_US;
+	if (ev)
+		l->ev = *ev;
+	for (size_t i = 0; i < count; i++)
+		l->methods[i] = methods[i];
+	l->methods[count] = (struct rpc_method){ .number = dcos_Method_VIEW_DELTA, .name = "view-delta", .fn = on_delta };
+	l->handlers = (struct rpc_handlers){ .methods = l->methods, .count = count + 1, .opened = on_open, .closed = on_close };
+	l->writes_view = n->view && view_try_lock(n->view);
+	loop_timer_start(n->loop, &l->retry, 0, on_retry);
+	return l;
+}
+
+void leader_stop(struct leader *l)
+{
+	if (!l)
+		return;
+	rpc_call_cancel(&l->ask);
+	rpc_peer_close(l->peer);
+	loop_timer_stop(&l->retry);
+	free(l);
+}
+
+struct rpc_peer *leader_peer(struct leader *l) { return l->is_up ? l->peer : NULL; }
+
+void *leader_arg(struct rpc_peer *p)
+{
+	struct leader *l = rpc_peer_arg(p);
+	return l->arg;
+}
+
+/* ---- following for the view's sake ---- */
+
+struct view_follower {
+	struct node *node;
+	struct loop_timer retry;
+	struct leader *leader;
+};
+
+static void follower_try(struct loop_timer *t)
+{
+	struct view_follower *f = container_of(t, struct view_follower, retry);
+	if (view_try_lock(f->node->view))
+		f->leader = leader_start(f->node, NULL, 0, NULL, f);
+	else
+		loop_timer_start_lazy(f->node->loop, &f->retry, LOCK_RETRY_US, follower_try);
+}
+
+struct view_follower *view_follower_start(struct node *n)
+{
+	struct view_follower *f = xcalloc(1, sizeof(*f));
+	f->node = n;
+	loop_timer_start(n->loop, &f->retry, 0, follower_try);
+	return f;
+}
+
+void view_follower_stop(struct view_follower *f)
+{
+	if (!f)
+		return;
+	loop_timer_stop(&f->retry);
+	leader_stop(f->leader);
+	free(f);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "roles/roles.h"
+
+const struct role roles[] = {
+	/* name            argv[0]                                       main                help */
+	{ "up",            { NULL },                                     up_main,            "start a whole cluster on this machine", false },
+	{ "status",        { NULL },                                     status_main,        "show the cluster that `up` started", false },
+	{ "down",          { NULL },                                     down_main,          "end it, or one of its nodes", false },
+	{ "master",        { "dcos-master", "mesos-master" },            master_main,        "schedule, store, serve the cluster's APIs", false },
+	{ "agent",         { "dcos-agent", "mesos-agent", "mesos-slave" }, agent_main,       "run tasks in containers on this machine", false },
+	{ "dns",           { "dcos-dns", "mesos-dns", "spartan" },       dns_main,           "answer names of tasks and nodes, forward the rest", false },
+	{ "lb",            { "dcos-lb", "minuteman", "marathon-lb" },    lb_main,            "balance virtual IPs over healthy tasks", false },
+	{ "log",           { "dcos-log" },                               log_main,           "serve and rotate the logs of this node's components", false },
+	{ "cli",           { "dcos", "dcos-cli" },                       cli_main,           "the dcos command", false },
+	{ "executor",      { NULL },                                     executor_main,      "supervise one container (started by the agent)", true },
+	{ "simpleservice", { "simpleservice" },                          simpleservice_main, "program of the built-in image", true },
+	{ .name = NULL },
+};
