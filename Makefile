@@ -183,7 +183,7 @@ build_compiled = cd $(from) && for f in $($(lib)_SRC); do \
 		$(CC_$(flavour)) $(LIBFLAGS_$(flavour)) $($(lib)_CFLAGS) -c $$f -o $(abspath $(D))/$(flavour)/obj/$(lib)/$$(basename $$f .c).o || exit 1; \
 	done && cd $(TOP) && rm -f $@.tmp && ar rcs $@.tmp $(D)/$(flavour)/obj/$(lib)/*.o
 build_configured = dir=$(D)/$(flavour)/obj/$(lib) && cp -a $(from)/. $$dir && \
-	cd $$dir && { ASAN_OPTIONS=detect_leaks=0 ./configure -q --host=x86_64-linux-$(flavour) --disable-shared $($(lib)_CONFIGURE) \
+	cd $$dir && { ASAN_OPTIONS=detect_leaks=0 ./configure -q --host=x86_64-linux-$(if $(filter musl,$(flavour)),musl,gnu) --disable-shared $($(lib)_CONFIGURE) \
 		CC=$(CC_$(flavour)) CFLAGS="$(LIBFLAGS_$(flavour))" CPPFLAGS="-I$(abspath $(D))/$(flavour)/include" LDFLAGS="-L$(abspath $(D))/$(flavour)/lib" \
 		&& $(MAKE) -j2 V=0 $($(lib)_TARGET); } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; } && \
 	cd $(TOP) && cp $$dir/$($(lib)_OUT) $@.tmp && cp $(addprefix $$dir/,$($(lib)_HEADERS)) $(D)/$(flavour)/include/
@@ -236,7 +236,7 @@ $(B)/$(1)/obj/nanopb/%.o: $(NANOPB)/.unpacked $(B)/$(1)/.flags
 	@$$(call say,CC,nanopb/$$*.c)
 	$$(Q)mkdir -p $$(@D) && $$(CC_$(1)) $$(FLAGS_$(1)) $$(INCLUDES_$(1)) -w -MMD -MP -MT $$@ -MF $$(@:.o=.d) -c $(NANOPB)/$$*.c $$(aside)
 $(B)/$(1)/obj/%.o: flavour = $(1)
-INCLUDES_$(1) = -I. -I$(B)/gen -I$(NANOPB) -isystem $(D)/$(DEPS_$(1))/include
+INCLUDES_$(1) = -I. -I$(B) -I$(B)/gen -I$(NANOPB) -isystem $(D)/$(DEPS_$(1))/include
 endef
 compile = $(Q)mkdir -p $(@D) && $(CC_$(flavour)) $(FLAGS_$(flavour)) $(INCLUDES_$(flavour)) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $<
 aside = -o $@.$$$$ && mv $@.$$$$ $@
