@@ -25,7 +25,7 @@ SOURCES = libev lmdb mbedtls nanopb yyjson zlib nghttp2 raft libzstd libarchive 
 # Debian packages: to build, to test, to analyse (make lint, san, fuzz-*).
 PACKAGES_build = gcc libc6-dev musl-tools clang bpftool libbpf-dev linux-libc-dev protobuf-compiler python3-protobuf \
 	gperf bzip2 xz-utils
-PACKAGES_test  = curl iproute2 bind9-dnsutils procps util-linux
+PACKAGES_test  = curl jq python3 iproute2 bind9-dnsutils procps util-linux
 PACKAGES_check = clang-tidy libclang-rt-14-dev
 
 # ---- Where things are ----
@@ -40,6 +40,7 @@ MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
 .DELETE_ON_ERROR:
 Q = $(if $(V),,@)
 say = $(if $(V),:,echo "$(1) $(2)")
+PREFIX = /usr/local
 PATH := $(PATH):/usr/sbin:/sbin
 export PATH
 
@@ -74,7 +75,10 @@ CSRC  = $(filter-out %.bpf.c,$(SRC))
 PROTO = $(wildcard proto/*.proto)
 BPF   = $(wildcard roles/*/*.bpf.c)
 TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
-GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
+FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
+E2E   = $(filter-out tests/e2e/run_demo.sh,$(wildcard tests/e2e/*.sh))
+GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(PROTO:%.proto=$(B)/gen/%.pb.c) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
 GEN_C = $(PROTO:%.proto=gen/%.pb.c) gen/licenses.c nanopb/pb_common.c nanopb/pb_encode.c nanopb/pb_decode.c
 ours   = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(CSRC) $(GEN_C))
 theirs = $(LIBS:%=$(D)/$(DEPS_$(1))/lib/lib%.a)
@@ -242,19 +246,69 @@ compile = $(Q)mkdir -p $(@D) && $(CC_$(flavour)) $(FLAGS_$(flavour)) $(INCLUDES_
 aside = -o $@.$$$$ && mv $@.$$$$ $@
 $(foreach f,musl lint san fuzz,$(eval $(call flavour,$(f))))
 
-link = $(Q)$(CC_$(1)) $(LDFLAGS_$(1)) $(filter %.o,$^) $(2) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -lpthread -o $@.$$$$ && mv $@.$$$$ $@
-define programs
-$(B)/$(1)/dcos-node: $(call ours,$(1)) $(call theirs,$(1))
-	@$$(call say,LD,$$@)
-	$$(call link,$(1))
-$(B)/$(1)/unit: $(filter-out %/obj/main.o,$(call ours,$(1))) $(patsubst %.c,$(B)/$(1)/obj/%.o,$(TESTS)) $(call theirs,$(1)) $(D)/$(1)/lib/libcmocka.a
+link = $(Q)mkdir -p $(@D) && $(CC_$(1)) $(LDFLAGS_$(1)) $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group \
+	-lpthread -lm -o $@.$$$$ && mv $@.$$$$ $@
+# $(call program,FLAVOUR,PATH UNDER build/FLAVOUR,OBJECTS): linked with the libraries; our objects are given in OBJECTS
+define program
+$(B)/$(1)/$(2): $(3) $(call theirs,$(1)) $(4)
 	@$$(call say,LD,$$@)
 	$$(call link,$(1))
 endef
-$(foreach f,musl san,$(eval $(call programs,$(f))))
+objects = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(2))
+parts = $(filter-out %/obj/main.o,$(call ours,$(1)))        # all but main: what tests link with
+$(foreach f,musl san,$(eval $(call program,$(f),dcos-node,$(call ours,$(f)))))
+$(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call objects,$(f),$(TESTS)),$(D)/$(f)/lib/libcmocka.a)))
+$(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
+$(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
 
-clean:                                       ## remove what was built of our own code (build/deps stays)
+run: all                                     ## build, then start a local cluster and run the first app on it
+	tests/e2e/run_demo.sh
+
+##@ Test
+test: all $(B)/musl/unit $(D)/.packages-test ## every test; the last line is `N passed, N failed`
+	$(Q)tests/run $(B)/musl/unit $(E2E)
+test-fast: $(B)/musl/unit                    ## unit tests, golden bytes, short simulations: under a minute
+	$(Q)tests/run $(B)/musl/unit
+test-e2e: all $(D)/.packages-test            ## drive the executable in namespaces of its own (E2E=tests/e2e/x.sh for one)
+	$(Q)tests/run $(E2E)
+sim: $(B)/musl/unit                          ## the simulated clusters only, saying what they do
+	$(Q)$(B)/musl/unit -v tests/sim/
+soak: $(B)/musl/unit                         ## random tests TEST_SCALE (100) times as long
+	$(Q)TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit
+san: $(B)/san/unit $(B)/san/dcos-node $(D)/.packages-test    ## the same tests under AddressSanitizer and UBSan (glibc)
+	$(Q)DCOS_NODE=$(abspath $(B)/san/dcos-node) tests/run $(B)/san/unit $(E2E)
+fuzz-%: $(B)/fuzz/%                          ## run tests/fuzz/NAME.c for FUZZ_SECONDS (60)
+	$(Q)mkdir -p $(B)/corpus/$*
+	$(Q)$< -max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix=$(B)/fuzz/$*- $(B)/corpus/$* $(wildcard tests/fuzz/corpus/$*)
+bench: all $(BENCH:%=$(B)/musl/bench/%) $(D)/.packages-test  ## our figures beside others'; also in build/bench.json
+	$(Q)tests/bench/run
+bench-%: all $(BENCH:%=$(B)/musl/bench/%) $(D)/.packages-test    ## one of the benchmarks
+	$(Q)tests/bench/run $*
+
+##@ Check
+lint: lint-tree lint-compile lint-tidy       ## no warning of gcc and clang-tidy, includes point down, files are in shape
+lint-tree:
+	@$(call say,LINT,tree)
+	$(Q)tests/lint/includes && tests/lint/files
+lint-compile: $(call objects,lint,$(CSRC) $(TESTS) $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
+lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
+$(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy $(D)/.packages-check
+	@$(call say,TIDY,$*.c)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $*.c -- $(FLAGS) $(INCLUDES_lint) --target=x86_64-linux-musl -nostdlibinc \
+		-isystem /usr/include/x86_64-linux-musl $(MUSL) 2>$(@:.ok=.err) || { cat $(@:.ok=.err) >&2; exit 1; }
+	$(Q)touch $@
+
+##@ Other
+install: all                                 ## put the executable and a symlink per role into $(DESTDIR)$(PREFIX)/bin
+	install -D -m 755 dist/dcos-node $(DESTDIR)$(PREFIX)/bin/dcos-node
+	$(DESTDIR)$(PREFIX)/bin/dcos-node install-links $(DESTDIR)$(PREFIX)/bin
+clean:                                       ## remove what was built, but keep the libraries (build/deps)
 	$(Q)rm -rf $(filter-out $(D),$(wildcard $(B)/*)) dist/dcos-node
-.PHONY: all clean FORCE
+help:                                        ## this list
+	$(Q)awk -F':.*## ' '/^##@/ { printf "%s\n", substr($$0, 5) } \
+		/^[a-z0-9%-]+:.*## / { n = $$1; sub(/%/, "NAME", n); printf "  make %-12s %s\n", n, $$2 }' Makefile
+
+.PHONY: all run test test-fast test-e2e sim soak san bench lint lint-tree lint-compile lint-tidy install clean help FORCE
 .DEFAULT_GOAL = all
 -include $(shell find $(B) -name '*.d' -not -path '$(D)/*' 2>/dev/null)

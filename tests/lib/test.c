@@ -205,7 +205,7 @@ static bool run(struct test *t, bool verbose)
 	return ok;
 }
 
-/* Is the test asked for? `filters` are the arguments: suites, or suite.name. None asks for all. */
+/* Is the test asked for? `filters` are the arguments: suites, suite.name, or how its file begins. None asks for all. */
 static bool wanted(const struct test *t, char **filters)
 {
 	char whole[256];
@@ -215,7 +215,8 @@ static bool wanted(const struct test *t, char **filters)
 		if ((*filters)[0] == '-')
 			continue;
 		any = true;
-		if (!strcmp(*filters, t->suite) || !strcmp(*filters, whole))
+		if (!strcmp(*filters, t->suite) || !strcmp(*filters, whole) ||
+		    (strchr(*filters, '/') && !strncmp(*filters, t->file, strlen(*filters))))
 			return true;
 	}
 	return !any;

@@ -4,7 +4,7 @@
  * Each test runs in a child process of its own (tests/lib/test.c), so a crash, a failed assert or a hang is one failed
  * test. The first check that does not hold ends its test, saying file, line, and what was found.
  *
- *     build/musl/unit [-v] [suite | suite.name]...
+ *     build/musl/unit [-v] [SUITE | SUITE.NAME | START/OF/FILE]...
  */
 #pragma once
 
