@@ -79,6 +79,7 @@ FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 E2E   = $(filter-out tests/e2e/run_demo.sh,$(wildcard tests/e2e/*.sh))
 GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(PROTO:%.proto=$(B)/gen/%.pb.c) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
+generated: $(GEN_H)                          # naming them here keeps make from taking them for throw-away files
 GEN_C = $(PROTO:%.proto=gen/%.pb.c) gen/licenses.c nanopb/pb_common.c nanopb/pb_encode.c nanopb/pb_decode.c
 ours   = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(CSRC) $(GEN_C))
 theirs = $(LIBS:%=$(D)/$(DEPS_$(1))/lib/lib%.a)
@@ -261,7 +262,7 @@ $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call o
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
 
-run: all                                     ## build, then start a local cluster and run the first app on it
+run: all $(D)/.packages-test                                     ## build, then start a local cluster and run the first app on it
 	tests/e2e/run_demo.sh
 
 ##@ Test
@@ -276,7 +277,7 @@ sim: $(B)/musl/unit                          ## the simulated clusters only, say
 soak: $(B)/musl/unit                         ## random tests TEST_SCALE (100) times as long
 	$(Q)TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit
 san: $(B)/san/unit $(B)/san/dcos-node $(D)/.packages-test    ## the same tests under AddressSanitizer and UBSan (glibc)
-	$(Q)DCOS_NODE=$(abspath $(B)/san/dcos-node) tests/run $(B)/san/unit $(E2E)
+	$(Q)ASAN_OPTIONS=allow_user_segv_handler=0 DCOS_NODE=$(abspath $(B)/san/dcos-node) tests/run $(B)/san/unit $(E2E)
 fuzz-%: $(B)/fuzz/%                          ## run tests/fuzz/NAME.c for FUZZ_SECONDS (60)
 	$(Q)mkdir -p $(B)/corpus/$*
 	$(Q)$< -max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \
@@ -309,6 +310,6 @@ help:                                        ## this list
 	$(Q)awk -F':.*## ' '/^##@/ { printf "%s\n", substr($$0, 5) } \
 		/^[a-z0-9%-]+:.*## / { n = $$1; sub(/%/, "NAME", n); printf "  make %-12s %s\n", n, $$2 }' Makefile
 
-.PHONY: all run test test-fast test-e2e sim soak san bench lint lint-tree lint-compile lint-tidy install clean help FORCE
+.PHONY: all generated run test test-fast test-e2e sim soak san bench lint lint-tree lint-compile lint-tidy install clean help FORCE
 .DEFAULT_GOAL = all
 -include $(shell find $(B) -name '*.d' -not -path '$(D)/*' 2>/dev/null)
