@@ -172,14 +172,17 @@ void node_fini(struct node *n)
 	n->loop = NULL;
 }
 
-void node_ready(struct node *n)
+void node_ready(struct node *n) { node_ready_note(n, ""); }
+
+void node_ready_note(struct node *n, const char *note)
 {
 	const char *text = getenv("DCOS_READY_FD");
 	uint64_t fd;
-	LOG(INFO, "ready", "role=%s node=%s ip=%s", n->role, n->name, n->ip);
+	LOG(INFO, "ready", "role=%s node=%s ip=%s note=%s", n->role, n->name, n->ip, note);
 	if (!text || !str_u64(str_of(text), &fd))
 		return;
-	(void)!write((int)fd, "ready\n", 6);    /* the supervisor also notices when we end */
+	AUTO_FREE char *line = xasprintf("ready %s\n", note);
+	(void)!write((int)fd, line, strlen(line));    /* the supervisor also notices when we end */
 	(void)close((int)fd);
 	(void)unsetenv("DCOS_READY_FD");
 }

@@ -65,6 +65,8 @@ int node_run(struct node *n);
 void node_fini(struct node *n);
 /* Tell the parent (supervisor) that this role serves: writes "ready\n" to the descriptor in DCOS_READY_FD, once. */
 void node_ready(struct node *n);
+/* As node_ready; the note is shown by `status` beside the process: "vips by eBPF". One line. */
+void node_ready_note(struct node *n, const char *note);
 /* mkdir -p with mode; E_IO. */
 int node_mkdirs(const char *path, int mode, struct err *e);
 /* Path below the state dir, heap. */
