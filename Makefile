@@ -77,7 +77,7 @@ BPF   = $(wildcard roles/*/*.bpf.c)
 TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
-E2E   = $(filter-out tests/e2e/run_demo.sh,$(wildcard tests/e2e/*.sh))
+E2E   = $(wildcard tests/e2e/*.sh)
 GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(PROTO:%.proto=$(B)/gen/%.pb.c) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
 generated: $(GEN_H)                          # naming them here keeps make from taking them for throw-away files
 GEN_C = $(PROTO:%.proto=gen/%.pb.c) gen/licenses.c nanopb/pb_common.c nanopb/pb_encode.c nanopb/pb_decode.c
@@ -203,7 +203,7 @@ $(B)/gen/proto/%.pb.h $(B)/gen/proto/%.pb.c: proto/%.proto $(NANOPB)/.unpacked
 	@$(call say,PROTO,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)/usr/bin/python3 $(NANOPB)/generator/nanopb_generator.py -q -Iproto -D $(B)/gen/proto $*.proto
-	$(Q)sed -n 's,^import "\(.*\)";,$(B)/gen/proto/$*.pb.h $(B)/gen/proto/$*.pb.c: proto/\1,p' $< > $(B)/gen/proto/$*.pb.d
+	$(Q)sed -n 's,^import "\(.*\)";,$(B)/gen/proto/$*.pb.h $(B)/gen/proto/$*.pb.c: proto/\1\nproto/\1:,p' $< > $(B)/gen/proto/$*.pb.d
 	$(Q)for o in $(wildcard proto/$*.options); do echo '$(B)/gen/proto/$*.pb.h $(B)/gen/proto/$*.pb.c:' $$o; done >> $(B)/gen/proto/$*.pb.d
 
 $(B)/gen/%.skel.h: %.bpf.c | $(D)/.packages-build
@@ -263,7 +263,7 @@ $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call ob
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
 
 run: all $(D)/.packages-test                                     ## build, then start a local cluster and run the first app on it
-	tests/e2e/run_demo.sh
+	$(Q)tests/demo.sh
 
 ##@ Test
 test: all $(B)/musl/unit $(D)/.packages-test ## every test; the last line is `N passed, N failed`
