@@ -26,7 +26,7 @@ SOURCES = libev lmdb mbedtls nanopb yyjson zlib nghttp2 raft libzstd libarchive 
 PACKAGES_build = gcc libc6-dev musl-tools clang bpftool libbpf-dev linux-libc-dev protobuf-compiler python3-protobuf \
 	gperf bzip2 xz-utils
 PACKAGES_test  = curl jq python3 iproute2 bind9-dnsutils procps util-linux
-PACKAGES_check = clang-tidy libclang-rt-14-dev
+PACKAGES_check = clang-tidy shellcheck libclang-rt-14-dev
 
 # ---- Where things are ----
 B = build
@@ -48,7 +48,7 @@ export PATH
 WARN = -Wall -Wextra -Wshadow -Wvla
 WARN_STRICT = -Wconversion                   # in net/ and store/
 DEFS = -D_GNU_SOURCE -DPB_FIELD_32BIT -DPB_ENABLE_MALLOC $(if $(wildcard net/pb_alloc.h),-DPB_SYSTEM_HEADER='"net/pb_alloc.h"')
-FLAGS = -std=gnu11 -O2 -g -ffunction-sections -fdata-sections -fno-omit-frame-pointer $(DEFS)
+FLAGS = -std=gnu11 -O2 -g -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fstack-protector-strong $(DEFS)
 MUSL = -idirafter $(D)/musl/kernel           # musl-gcc hides the kernel's headers
 CC_musl = musl-gcc
 CC_lint = musl-gcc
@@ -77,6 +77,7 @@ BPF   = $(wildcard roles/*/*.bpf.c)
 TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
+SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/* dist/fetch-sources dist/install-packages dist/licenses .ci/run tests/run tests/bench/run)
 E2E   = $(wildcard tests/e2e/*.sh)
 GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(PROTO:%.proto=$(B)/gen/%.pb.c) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
 generated: $(GEN_H)                          # naming them here keeps make from taking them for throw-away files
@@ -174,7 +175,7 @@ LIBS = archive seccomp ev lmdb mbedtls yyjson llhttp raft yaml zstd z
 
 # $(call library,flavour,name): its objects, archive and headers under build/deps/FLAVOUR
 define library
-$(D)/$(1)/lib/lib$(2).a: $(call src,$($(2)_FROM))/.unpacked $(addprefix $(D)/$(1)/lib/lib,$(addsuffix .a,$($(2)_NEEDS))) | $(D)/musl/kernel
+$(D)/$(1)/lib/lib$(2).a: $(call src,$($(2)_FROM))/.unpacked $(addprefix $(D)/$(1)/lib/lib,$(addsuffix .a,$($(2)_NEEDS))) | $(if $(filter san,$(1)),$(D)/.packages-check,$(D)/musl/kernel)
 	@$$(call say,LIB,$(1)/$(2))
 	$$(Q)rm -rf $(D)/$(1)/obj/$(2) && mkdir -p $(D)/$(1)/obj/$(2) $(D)/$(1)/lib $(D)/$(1)/include
 	$$(Q)$$(build_$(if $(filter $(2),$(COMPILED)),compiled,configured))
@@ -289,9 +290,10 @@ bench-%: all $(BENCH:%=$(B)/musl/bench/%) $(D)/.packages-test    ## one of the b
 
 ##@ Check
 lint: lint-tree lint-compile lint-tidy       ## no warning of gcc and clang-tidy, includes point down, files are in shape
-lint-tree:
+lint-tree: $(D)/.packages-check
 	@$(call say,LINT,tree)
-	$(Q)tests/lint/includes && tests/lint/files
+	$(Q)status=0; tests/lint/includes || status=1; tests/lint/files || status=1; \
+		shellcheck -S warning -x $(SCRIPTS) || status=1; exit $$status
 lint-compile: $(call objects,lint,$(CSRC) $(TESTS) $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
 $(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy $(D)/.packages-check

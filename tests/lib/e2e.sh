@@ -102,7 +102,7 @@ e2e_world() {
 	local dir comm
 	for dir in /proc/[0-9]*; do
 		comm=$(tr '\0' ' ' <"$dir/cmdline" 2>/dev/null) || continue
-		case $dir in /proc/$$ | /proc/$BASHPID) continue ;; esac
+		case $dir in "/proc/$$" | "/proc/$BASHPID") continue ;; esac
 		# Our own shells for $( ) have the test's command line; kernel threads and zombies have none.
 		case $comm in '' | "bash $0"*) continue ;; esac
 		echo "process $comm"
