@@ -296,7 +296,7 @@ lint-tree: $(D)/.packages-check
 		shellcheck -S warning -x $(SCRIPTS) || status=1; exit $$status
 lint-compile: $(call objects,lint,$(CSRC) $(TESTS) $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
-$(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy $(D)/.packages-check
+$(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy | $(D)/.packages-check
 	@$(call say,TIDY,$*.c)
 	$(Q)mkdir -p $(@D) && clang-tidy --quiet --warnings-as-errors='*' $*.c -- $(FLAGS) $(INCLUDES_lint) --target=x86_64-linux-musl -nostdlibinc \
 		-isystem /usr/include/x86_64-linux-musl $(MUSL) 2>$(@:.ok=.err) || { cat $(@:.ok=.err) >&2; exit 1; }
