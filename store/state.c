@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The outside of the replicated state: opening and locking its directory, the rows that subsystems register, commands coming in
+ * and their answers going out. What a turn of the loop proposed leaves together, from the turn hook.
+ */
+#include "store/state_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include "net/base/log.h"
+#include "net/base/time.h"
+#include "net/limits.h"
+#include "net/pb.h"
+#include "proto/records.pb.h"
+
+#define STATE_DIR_FORMAT 1
+#define STATE_FEATURE_LEVEL 1            /* of this build; the lowest of all members once there are several */
+#define CHECKPOINT_BYTES ((uint64_t)(64 * MIB))
+#define APPLY_MAX 1024                   /* entries in one LMDB transaction */
+#define APPLY_RETRY_US SEC
+#define NAME_TIMEOUT_US (10 * SEC)
+#define NAME_RETRY_US SEC
+
+struct store_watch {
+	void (*role)(void *arg, bool leads);             /* one of the two */
+	void (*applied)(void *arg, uint64_t index);
+	void *arg;
+	bool told;                                       /* role: what fn was told last */
+};
+
+/* ---- commands ---- */
+
+struct command *command_new(struct str data, uint8_t type)
+{
+	struct command *c = xcalloc(1, sizeof(*c) + data.len);
+	c->type = type;
+	c->len = data.len;
+	if (data.len > 0)
+		memcpy(c->data, data.p, data.len);
+	return c;
+}
+
+void command_free(struct command *c)
+{
+	list_remove(&c->link);
+	free(c->refusal);
+	free(c);
+}
+
+void command_answer(struct command *c, struct str reply, const struct err *e)
+{
+	struct propose *p = c->p;
+	uint64_t index = c->index;
+	if (c->forget && e->code != 0)
+		LOG(WARN, "command failed", "index=%llu error=\"%s\"", (unsigned long long)index, e->text);
+	command_free(c);
+	if (!p)
+		return;
+	loop_timer_stop(&p->timer);
+	p->command = NULL;
+	p->index = index;
+	p->done(p, reply, e);
+}
+
+static void refuse_all(struct loop_defer *d)
+{
+	struct store *s = container_of(d, struct store, refuse);
+	for (struct list *link; (link = list_pop(&s->refused));) {
+		struct command *c = list_entry(link, struct command, link);
+		struct err e = *c->refusal;
+		command_answer(c, STR(""), &e);
+	}
+}
+
+/* Answer with an error, later in this turn. */
+static void refuse(struct store *s, struct command *c, const struct err *e)
+{
+	c->refusal = xmalloc(sizeof(*e));
+	*c->refusal = *e;
+	list_remove(&c->link);
+	list_push(&s->refused, &c->link);
+	loop_defer(s->loop, &s->refuse, refuse_all);
+}
+
+void state_refuse_queue(struct store *s, const struct err *e)
+{
+	for (struct list *link; (link = list_pop(&s->queue));)
+		refuse(s, list_entry(link, struct command, link), e);
+}
+
+void state_stop(struct store *s, const struct err *e)
+{
+	if (s->stopped.code != 0)
+		return;
+	s->stopped = *e;
+	LOG(ERROR, "replicated state stopped", "dir=%s error=\"%s\"", s->dir, e->text);
+	state_refuse_queue(s, e);
+	struct err unknown = { 0 };
+	(void)err_set(&unknown, E_TIMEOUT, "%s; whether the change happened is unknown", e->text);
+	list_each(&s->pending, link) {
+		struct command *c = list_entry(link, struct command, link);      /* stays: a write may be reading it */
+		if (!c->p)
+			continue;
+		struct command *answer = command_new(STR(""), ENTRY_COMMAND);
+		answer->p = MOVE(c->p);
+		answer->p->command = answer;
+		refuse(s, answer, &unknown);
+	}
+}
+
+static void propose_expired(struct loop_timer *t)
+{
+	struct propose *p = container_of(t, struct propose, timer);
+	struct err e = { 0 };
+	(void)err_set(&e, E_TIMEOUT, "no majority of masters has confirmed the change in time; whether it happens is unknown");
+	propose_cancel(p);
+	p->index = 0;
+	p->done(p, STR(""), &e);
+}
+
+void propose_cancel(struct propose *p)
+{
+	loop_timer_stop(&p->timer);
+	if (p->command)
+		p->command->p = NULL;
+	p->command = NULL;
+}
+
+static const struct op_row *find_row(const struct store *s, uint32_t op)
+{
+	for (size_t i = 0; i < s->op_count; i++)
+		if (s->ops[i].row->number == op)
+			return s->ops[i].row;
+	return NULL;
+}
+
+static int check_command(const struct store *s, uint32_t op, size_t payload_bytes, struct err *e)
+{
+	const struct op_row *row = find_row(s, op);
+	assert(row);                    /* commands are registered before they are proposed */
+	if (s->stopped.code != 0)
+		return err_set(e, E_IO, "%s", s->stopped.text);
+	if (!s->started || !raft_io_leads(s))
+		return err_set(e, E_NOTLEADER, "this master does not lead");
+	if (payload_bytes > LIMIT_OP_BYTES)
+		return err_set(e, E_TOOBIG, "a change of %zu bytes is over the limit of %d", payload_bytes, LIMIT_OP_BYTES);
+	if (row->feature_level > STATE_FEATURE_LEVEL)
+		return err_set(e, E_UNSUPPORTED, "%s has to wait until every master runs the newer version", row->name);
+	return s->full.code != 0 ? err_set(e, E_NOSPACE, "%s", s->full.text) : 0;
+}
+
+static struct command *propose(struct store *s, uint32_t op, struct str payload, struct propose *p)
+{
+	struct err e = { 0 };
+	if (check_command(s, op, payload.len, &e) != 0) {
+		struct command *refused = command_new(STR(""), ENTRY_COMMAND);
+		refused->p = p;
+		refuse(s, refused, &e);
+		return refused;
+	}
+	struct command *c = xcalloc(1, sizeof(*c) + ENVELOPE_BYTES + payload.len);
+	c->p = p;
+	c->type = ENTRY_COMMAND;
+	c->len = ENVELOPE_BYTES + payload.len;
+	envelope_write(&(struct envelope){ .op = op, .unix_us = loop_unix_us(s->loop) }, c->data);
+	if (payload.len > 0)
+		memcpy(c->data + ENVELOPE_BYTES, payload.p, payload.len);
+	list_push(&s->queue, &c->link);
+	return c;
+}
+
+void store_propose(struct store *s, uint32_t op, struct str payload, int64_t timeout_us, struct propose *p,
+		   void (*done)(struct propose *p, struct str reply, const struct err *e))
+{
+	p->done = done;
+	p->index = 0;
+	p->command = propose(s, op, payload, p);
+	loop_timer_start(s->loop, &p->timer, timeout_us, propose_expired);
+}
+
+void store_propose_forget(struct store *s, uint32_t op, struct str payload)
+{
+	propose(s, op, payload, NULL)->forget = true;
+}
+
+/* ---- applying ---- */
+
+static void tell_applied(struct store *s)
+{
+	for (size_t i = 0; i < s->watch_count; i++)
+		if (s->watches[i].applied)
+			s->watches[i].applied(s->watches[i].arg, s->fsm.index);
+}
+
+static void retry_apply(struct loop_timer *t)
+{
+	state_apply(container_of(t, struct store, retry));
+}
+
+static void apply_failed(struct store *s, const struct err *e)
+{
+	if (e->code != E_NOSPACE) {
+		state_stop(s, e);
+		return;
+	}
+	if (s->full.code == 0)
+		LOG(WARN, "disk full, state waits", "dir=%s error=\"%s\"", s->dir, e->text);
+	s->full = *e;
+	loop_timer_start(s->loop, &s->retry, APPLY_RETRY_US, retry_apply);
+}
+
+/* Up to APPLY_MAX pending commands as items for the fsm. */
+static size_t take_items(struct store *s, struct fsm_item *items)
+{
+	size_t n = 0;
+	list_each(&s->pending, link) {
+		struct command *c = list_entry(link, struct command, link);
+		if (n == APPLY_MAX || c->index > s->commit)
+			break;
+		items[n++].entry = (struct log_entry){ c->index, c->term, c->type, str_n((const char *)c->data, c->len) };
+	}
+	return n;
+}
+
+void state_apply(struct store *s)
+{
+	struct fsm_item *items = NULL;
+	struct err e = { 0 };
+	size_t n;
+	bool any = false;
+	if (s->stopped.code != 0 || s->fsm.index >= s->commit)
+		return;
+	items = xcalloc(APPLY_MAX, sizeof(*items));
+	while (e.code == 0 && s->stopped.code == 0 && (n = take_items(s, items)) > 0) {
+		if (fsm_apply(&s->fsm, items, n, &e) != 0)
+			break;
+		s->full.code = 0;
+		any = true;
+		for (size_t i = 0; i < n; i++) {
+			struct command *c = list_entry(s->pending.next, struct command, link);
+			assert(c->index == items[i].entry.index);
+			raft_io_applied(s, c);
+			command_answer(c, buf_view(&items[i].reply), &items[i].err);
+		}
+	}
+	for (size_t i = 0; i < APPLY_MAX; i++)
+		buf_fini(&items[i].reply);
+	free(items);
+	if (any)
+		tell_applied(s);
+	if (e.code != 0)
+		apply_failed(s, &e);
+}
+
+/* ---- turns ---- */
+
+static void tell_role(struct store *s)
+{
+	for (size_t i = 0; i < s->watch_count; i++) {
+		struct store_watch *w = &s->watches[i];
+		if (w->role && w->told != s->leads) {
+			w->told = s->leads;
+			w->role(w->arg, s->leads);
+		}
+	}
+}
+
+static void name_cluster_again(struct loop_timer *t)
+{
+	container_of(container_of(t, struct propose, timer), struct store, init)->init_proposed = false;
+}
+
+static void cluster_named(struct propose *p, struct str reply, const struct err *e)
+{
+	struct store *s = container_of(p, struct store, init);
+	(void)reply;
+	if (e->code == 0)
+		return;
+	LOG(WARN, "cluster not named yet", "error=\"%s\"", e->text);
+	loop_timer_start(s->loop, &p->timer, NAME_RETRY_US, name_cluster_again);
+}
+
+/* The first leader of all names the cluster, with a command as any other. */
+static void name_cluster(struct store *s)
+{
+	AUTO_BUF struct buf b = BUF_INIT;
+	char id[37];
+	struct err e = { 0 };
+	rnd_uuid4(id);
+	rec_MetaInit m = rec_MetaInit_init_zero;
+	m.cluster_id = id;
+	m.has_unix_us = true;
+	m.unix_us = loop_unix_us(s->loop);
+	(void)pb_write(&b, rec_MetaInit_fields, &m, &e);      /* a few bytes into a buffer without a bound */
+	s->init_proposed = true;
+	store_propose(s, rec_Op_OP_META_INIT, buf_view(&b), NAME_TIMEOUT_US, &s->init, cluster_named);
+}
+
+static void state_turn(struct loop_hook *h)
+{
+	struct store *s = container_of(h, struct store, hook);
+	bool elected = s->stopped.code == 0 && raft_io_leads(s);
+	if (elected && !s->fsm.cluster_id[0] && !s->init_proposed)
+		name_cluster(s);
+	s->leads = elected && s->fsm.cluster_id[0];
+	tell_role(s);
+	raft_io_turn(s);
+	snap_turn(s);
+}
+
+bool store_leads(const struct store *s) { return s->leads; }
+uint64_t store_term(const struct store *s) { return s->started ? raft_io_term(s) : 0; }
+uint64_t store_applied(const struct store *s) { return s->fsm.index; }
+const char *store_cluster_id(struct store *s) { return s->fsm.cluster_id; }
+
+const struct err *store_trouble(const struct store *s)
+{
+	if (s->stopped.code != 0)
+		return &s->stopped;
+	return s->full.code != 0 ? &s->full : NULL;
+}
+
+int store_read(struct store *s, struct kv_txn **out, struct err *e)
+{
+	return kv_begin(s->fsm.kv, false, out, e);
+}
+
+static void watch(struct store *s, struct store_watch w)
+{
+	s->watches = xrealloc(s->watches, (s->watch_count + 1) * sizeof(*s->watches));
+	s->watches[s->watch_count++] = w;
+}
+
+void store_on_role(struct store *s, void (*fn)(void *arg, bool leads), void *arg)
+{
+	watch(s, (struct store_watch){ .role = fn, .arg = arg });
+}
+
+void store_on_applied(struct store *s, void (*fn)(void *arg, uint64_t index), void *arg)
+{
+	watch(s, (struct store_watch){ .applied = fn, .arg = arg });
+}
+
+/* ---- opening ---- */
+
+static int lock_dir(struct store *s, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/lock", s->dir);
+	char pid[32] = "";
+	s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (s->lock_fd < 0)
+		return err_sys(e, "open '%s'", path);
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK)
+			return err_sys(e, "lock '%s'", path);
+		(void)!pread(s->lock_fd, pid, sizeof(pid) - 1, 0);      /* only for the sentence */
+		pid[strcspn(pid, "\n")] = '\0';
+		return err_set(e, E_BUSY, "state directory '%s' is in use by process %s; stop that one first", s->dir,
+			       pid[0] ? pid : "(unknown)");
+	}
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, pid, (size_t)n, 0) != n)
+		return err_sys(e, "write '%s'", path);
+	return 0;
+}
+
+/* The file `format` is made first of all: a directory with a log and without it is not one of ours. */
+static int check_format(struct store *s, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/format", s->dir);
+	AUTO_FREE char *log = xasprintf("%s/log", s->dir);
+	AUTO_BUF struct buf text = BUF_INIT;
+	char line[64];
+	unsigned format = 0;
+	int rc = disk_read_file(s->disk, path, &text, e);
+	if (rc == E_NOTFOUND && access(log, F_OK) == 0)
+		return err_set(e, E_CORRUPT, "state directory '%s' has no file 'format'; restore it from a backup or use another directory",
+			       s->dir);
+	if (rc == E_NOTFOUND) {
+		int n = snprintf(line, sizeof(line), "dcos-node state %d\n", STATE_DIR_FORMAT);
+		return disk_write_file(s->disk, s->dir, path, line, (size_t)n, e);
+	}
+	if (rc != 0)
+		return rc;
+	if (sscanf(buf_cstr(&text), "dcos-node state %u", &format) != 1 || format == 0)
+		return err_set(e, E_CORRUPT, "'%s' is damaged; restore the state directory from a backup", path);
+	if (format > STATE_DIR_FORMAT)
+		return err_set(e, E_NEWER, "state directory '%s' was written by a newer dcos-node (format %u, this one reads %d); "
+			       "start the newer one", s->dir, format, STATE_DIR_FORMAT);
+	return 0;
+}
+
+int store_open(struct loop *l, const struct store_config *c, struct store **out, struct err *e)
+{
+	struct store *s = xcalloc(1, sizeof(*s));
+	static const struct kv_table *const own[] = { &fsm_meta_table, NULL };
+	s->loop = l;
+	s->disk = c->disk ? c->disk : &disk_real;
+	s->dir = xstrdup(c->dir);
+	s->address = xstrdup(c->address);
+	s->member_id = c->member_id;
+	s->segment_bytes = c->segment_bytes;
+	s->checkpoint_bytes = c->checkpoint_bytes ? c->checkpoint_bytes : CHECKPOINT_BYTES;
+	s->lock_fd = -1;
+	list_init(&s->queue);
+	list_init(&s->pending);
+	list_init(&s->refused);
+	store_register(s, own, fsm_ops, ARRAY_LEN(fsm_ops), NULL);
+	int rc = 0;
+	if (s->disk->make_dir(s->disk->ctx, s->dir) != 0 && errno != EEXIST)
+		rc = err_sys(e, "make directory '%s'", s->dir);
+	if (rc == 0)
+		rc = lock_dir(s, e);
+	if (rc == 0)
+		rc = check_format(s, e);
+	if (rc != 0) {
+		store_close(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+void store_register(struct store *s, const struct kv_table *const *tables, const struct op_row *ops, size_t op_count, void *arg)
+{
+	assert(!s->started);
+	for (; tables && *tables; tables++) {
+		s->tables = xrealloc(s->tables, (s->table_count + 2) * sizeof(*s->tables));
+		s->tables[s->table_count++] = *tables;
+		s->tables[s->table_count] = NULL;
+	}
+	s->ops = xrealloc(s->ops, (s->op_count + op_count) * sizeof(*s->ops));
+	for (size_t i = 0; i < op_count; i++) {
+		assert(!find_row(s, ops[i].number));
+		s->ops[s->op_count++] = (struct op_slot){ &ops[i], arg };
+	}
+}
+
+int store_start(struct store *s, struct err *e)
+{
+	struct err ignored;
+	if (!e)
+		e = &ignored;
+	s->fsm.ops = s->ops;
+	s->fsm.op_count = s->op_count;
+	int rc = snap_boot(s, e);
+	if (rc == 0)
+		rc = raft_io_start(s, e);
+	if (rc != 0)
+		return rc;
+	s->started = true;
+	s->snap_due = s->checkpoint_bytes;
+	loop_hook_add(s->loop, &s->hook, state_turn);
+	return 0;
+}
+
+static void free_commands(struct list *head)
+{
+	for (struct list *link; (link = list_pop(head));) {
+		struct command *c = list_entry(link, struct command, link);
+		if (c->p)
+			propose_cancel(c->p);
+		command_free(c);
+	}
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	struct err e = { 0 };
+	if (s->started)
+		loop_hook_remove(&s->hook);
+	loop_timer_stop(&s->retry);
+	propose_cancel(&s->init);
+	loop_defer_cancel(&s->refuse);
+	snap_close(s);
+	raft_io_close(s);
+	if (s->started && s->stopped.code == 0 && snap_mark_clean(s, &e) != 0)
+		LOG(WARN, "state not marked clean, the next start replays", "dir=%s error=\"%s\"", s->dir, e.text);
+	free_commands(&s->queue);
+	free_commands(&s->pending);
+	free_commands(&s->refused);
+	fsm_close(&s->fsm);
+	if (s->lock_fd >= 0)
+		(void)close(s->lock_fd);
+	free(s->watches);
+	free(s->tables);
+	free(s->ops);
+	free(s->address);
+	free(s->dir);
+	free(s);
+}
