@@ -50,6 +50,7 @@ if [ -z "${E2E_INSIDE:-}" ]; then
 	left=
 	for group in $cgroups; do
 		echo $$ >"${group%/*}/cgroup.procs"
+		[ ! -d "$group/e2e" ] || rmdir "$group/e2e"
 		below=$(find "$group" -mindepth 1 -depth -type d)
 		left=$left$below
 		for dir in $below $group; do
@@ -84,6 +85,10 @@ e2e_mounts() {
 		set -- ${rest##*- }
 		kind=$1 options=$(printf %s "$3" | tr , '\n' | grep -vx -e rw -e nsdelegate -e memory_recursiveprot -e xattr | paste -sd,)
 		umount "$at" && mount -t "$kind" ${options:+-o "$options"} "$kind" "$at" || return 1
+		# cgroup v2 gives no controllers to children of a cgroup that holds processes itself.
+		if [ "$kind" = cgroup2 ] && [ -s "$at/cgroup.controllers" ]; then
+			mkdir "$at/e2e" && echo $$ >"$at/e2e/cgroup.procs" || return 1
+		fi
 	done <<-END
 		$(cat /proc/self/mountinfo)
 	END
