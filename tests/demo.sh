@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# `make run`: a local cluster with the first app on it, every step shown; the cluster is left up.
+set -eu
+cd "$(dirname "$0")/.."
+export DCOS_UP_STATE_DIR=${DCOS_UP_STATE_DIR:-/var/lib/dcos/up}
+bin=$PWD/build/bin
+mkdir -p "$bin"
+dist/dcos-node install-links "$bin" >/dev/null
+ln -sf "$PWD/dist/dcos-node" "$bin/dcos-node"
+PATH=$bin:$PATH
+
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold= plain=; fi
+step() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
+until_true() {                               # COMMAND...: up to 15 s
+	local deadline=$((SECONDS + 15))
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $deadline ] || { echo "gave up waiting for: $*" >&2; return 1; }
+		sleep 0.05
+	done
+}
+runs() { [ "$(dcos marathon app show sise | jq .tasksRunning)" = "$1" ]; }
+sise=http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0
+# The name is asked of the cluster itself, so that this machine's resolv.conf stays as it is.
+ask() { curl -sS -m 5 --resolve "sise.marathon.l4lb.thisdcos.directory:80:$(dig +short @192.168.65.1 sise.marathon.l4lb.thisdcos.directory)" "$sise"; echo; }
+
+dcos-node down >/dev/null 2>&1 || true
+step dcos-node up --detach
+step dcos-node status
+step cat tests/data/example-service.json
+step dcos marathon app add tests/data/example-service.json
+until_true runs 1
+step dcos marathon app list
+step dcos task
+printf '\n%s$ curl %s%s\n' "$bold" "$sise" "$plain"
+until_true ask
+ask
+step dcos task log sise stderr
+step dcos marathon app update sise instances=3
+until_true runs 3
+step dcos task
+printf '\n%s$ curl %s   (six times)%s\n' "$bold" "$sise" "$plain"
+for _ in 1 2 3 4 5 6; do ask; done
+step dcos node
+cat <<END
+
+The cluster stays up. Look at
+  http://192.168.65.90/                      the front door
+  http://192.168.65.90/service/marathon/v2/apps
+  http://192.168.65.90/mesos/state
+End it with: $bin/dcos-node down
+END
