@@ -25,6 +25,7 @@ int resources_from_v1(struct resources *out, const mesos_v1_Resource *rows, size
 void resources_add(struct resources *a, const struct resources *b);
 bool resources_contains(const struct resources *a, const struct resources *b);
 void resources_sub(struct resources *a, const struct resources *b);      /* asserts contains */
+void resources_sub_part(struct resources *a, const struct resources *b); /* what a has of b; never below nothing */
 bool resources_empty(const struct resources *r);
 uint64_t resources_port_count(const struct resources *r);
 /* As v1 rows in the arena, all for `role` ("*"), allocation_info.role when alloc_role is not NULL. */
