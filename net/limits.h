@@ -13,6 +13,7 @@
 #define LIMIT_STREAM_LOW_BYTES     (64 * 1024)         /* below it the producer goes on */
 #define LIMIT_SSE_BACKLOG_BYTES    (8 * 1024 * 1024)   /* a subscriber this far behind is disconnected */
 #define LIMIT_JSON_DEPTH           64                  /* nesting of JSON from outside */
+#define LIMIT_PB_DEPTH             64                  /* nesting of protobuf messages from outside */
 #define LIMIT_RPC_FRAME_BYTES      (16 * 1024 * 1024)  /* one frame between our own nodes */
 #define LIMIT_RPC_CALLS            10000               /* unanswered calls on one connection */
 #define LIMIT_RECORD_BYTES         (16 * 1024 * 1024)  /* one RecordIO record */
