@@ -32,7 +32,6 @@ PACKAGES_check = clang-tidy shellcheck libclang-rt-14-dev
 B = build
 D = $(B)/deps
 O = $(B)/musl/obj
-TOP := $(CURDIR)
 src = $(D)/src/$(1)-$($(1)_VERSION)
 
 MAKEFLAGS += --no-builtin-rules --jobs=$(shell nproc)
@@ -77,10 +76,10 @@ BPF   = $(wildcard roles/*/*.bpf.c)
 TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
-SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/* dist/fetch-sources dist/install-packages dist/licenses .ci/run tests/run tests/bench/run)
+SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/* tests/run tests/bench/run .ci/run) \
+	dist/build-library dist/fetch-sources dist/install-packages dist/licenses
 E2E   = $(wildcard tests/e2e/*.sh)
 GEN_H = $(PROTO:%.proto=$(B)/gen/%.pb.h) $(PROTO:%.proto=$(B)/gen/%.pb.c) $(BPF:%.bpf.c=$(B)/gen/%.skel.h) $(B)/gen/version.h
-generated: $(GEN_H)                          # naming them here keeps make from taking them for throw-away files
 GEN_C = $(PROTO:%.proto=gen/%.pb.c) gen/licenses.c nanopb/pb_common.c nanopb/pb_encode.c nanopb/pb_decode.c
 ours   = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(CSRC) $(GEN_C))
 theirs = $(LIBS:%=$(D)/$(DEPS_$(1))/lib/lib%.a)
@@ -90,6 +89,8 @@ all: dist/dcos-node                          ## build dist/dcos-node (the defaul
 dist/dcos-node: $(B)/musl/dcos-node
 	@$(call say,STRIP,$@)
 	$(Q)strip -o $@ $<
+
+generated: $(GEN_H)                          # naming them here keeps make from taking them for throw-away files
 
 # ---- Packages and tarballs. A stamp holds the list it was made for, so that a longer list runs the rule again. ----
 stale = $(if $(filter-out $(file <$(1)),$(2)),FORCE)
@@ -105,27 +106,29 @@ $(D)/tar/.fetched: $(call stale,$(D)/tar/.fetched,$(PINS)) | $(D)/.packages-buil
 	@$(call say,FETCH,sources)
 	$(Q)mkdir -p $(@D) && dist/fetch-sources $(abspath $(@D)) $(SUITE) $(PINS) && echo '$(PINS)' > $@
 
-$(D)/src/%/.unpacked: | $(D)/tar/.fetched
-	@$(call say,UNPACK,$*)
-	$(Q)rm -rf $(@D) && mkdir -p $(@D) && tar -xf $(D)/tar/$(subst -$(lastword $(subst -, ,$*)),_$(lastword $(subst -, ,$*)),$*).orig.tar.* \
-		--strip-components=1 -C $(@D)
-	$(Q)cd $(@D) && if [ -f include/raft.h.in ]; then sed 's/@enable_v0@/no/' include/raft.h.in > include/raft.h; fi
-	$(Q)touch $@
+define source
+$(call src,$(1))/.unpacked: | $(D)/tar/.fetched
+	@$$(call say,UNPACK,$(1))
+	$$(Q)rm -rf $$(@D) && mkdir -p $$(@D) && tar -xf $(D)/tar/$(1)_$($(1)_VERSION).orig.tar.* --strip-components=1 -C $$(@D)
+	$$(Q)touch $$@
+endef
+$(foreach s,$(SOURCES),$(eval $(call source,$(s))))
+$(call src,raft)/include/raft.h: $(call src,raft)/.unpacked
+	$(Q)sed 's/@enable_v0@/no/' $@.in > $@
+$(D)/musl/lib/libraft.a $(D)/san/lib/libraft.a: $(call src,raft)/include/raft.h
 
-# ---- Libraries we compile file by file: what, with which flags, which headers others see (all relative to their sources) ----
+# ---- Libraries we compile file by file: FROM which source package (where its name differs), which files, with which flags,
+# which HEADERS others see; all relative to their sources ----
 ev_FROM      = libev
 ev_SRC       = ev.c
 ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EPOLL=1 -DEV_USE_POLL=0 -DEV_USE_SELECT=0 -DEV_USE_IOURING=0 -DEV_USE_INOTIFY=0 -DEV_USE_EVENTFD=1 \
 	-DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_MONOTONIC=1 -DEV_USE_CLOCK_SYSCALL=0 -DEV_USE_NANOSLEEP=1 -DEV_USE_FLOOR=0
 ev_HEADERS   = ev.h
-lmdb_FROM    = lmdb
 lmdb_SRC     = libraries/liblmdb/mdb.c libraries/liblmdb/midl.c
 lmdb_HEADERS = libraries/liblmdb/lmdb.h
-mbedtls_FROM = mbedtls
 mbedtls_SRC  = library/*.c
 mbedtls_CFLAGS  = -Iinclude -Ilibrary
 mbedtls_HEADERS = include/mbedtls include/psa
-yyjson_FROM  = yyjson
 yyjson_SRC   = src/yyjson.c
 yyjson_HEADERS = src/yyjson.h
 z_FROM       = zlib
@@ -136,7 +139,6 @@ llhttp_FROM  = nghttp2
 llhttp_SRC   = third-party/llhttp/src/*.c
 llhttp_CFLAGS  = -Ithird-party/llhttp/include
 llhttp_HEADERS = third-party/llhttp/include/llhttp.h
-raft_FROM    = raft
 raft_SRC     = $(patsubst %,src/%.c,byte client compress configuration convert election entry err heap membership message \
 	progress random raft recv recv_append_entries recv_append_entries_result recv_request_vote recv_request_vote_result \
 	recv_install_snapshot recv_timeout_now restore replication state syscall timeout tracing trail)
@@ -148,52 +150,38 @@ zstd_CFLAGS  = -DZSTD_DISABLE_ASM
 zstd_HEADERS = lib/zstd.h lib/zstd_errors.h lib/zdict.h
 yaml_FROM    = libyaml
 yaml_SRC     = src/*.c
-yaml_CFLAGS  = -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING='"0.2.5"'
+yaml_CFLAGS  = -Iinclude -DYAML_VERSION_MAJOR=0 -DYAML_VERSION_MINOR=2 -DYAML_VERSION_PATCH=5 -DYAML_VERSION_STRING="0.2.5"
 yaml_HEADERS = include/yaml.h
-cmocka_FROM  = cmocka
 cmocka_SRC   = src/cmocka.c
 cmocka_CFLAGS  = -Iinclude -D_GNU_SOURCE -DHAVE_MALLOC_H -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H -DHAVE_STRINGS_H -DHAVE_CLOCK_REALTIME \
 	-DHAVE_GCC_THREAD_LOCAL_STORAGE -DHAVE_SIGLONGJMP -DHAVE_STRSIGNAL -DHAVE_STRUCT_TIMESPEC
 cmocka_HEADERS = include/cmocka.h
-COMPILED = ev lmdb mbedtls yyjson z llhttp raft zstd yaml cmocka
 
 # ---- Libraries whose own configure is needed ----
 archive_FROM = libarchive
 archive_CONFIGURE = --disable-bsdtar --disable-bsdcpio --disable-bsdcat --disable-bsdunzip --disable-acl --without-bz2lib \
 	--without-libb2 --without-iconv --without-lz4 --without-lzma --without-lzo2 --without-cng --without-openssl --without-xml2 \
 	--without-expat --without-nettle --without-mbedtls
-archive_TARGET = libarchive.la
-archive_OUT  = .libs/libarchive.a
+archive_MAKE = libarchive.la
+archive_ARCHIVE = .libs/libarchive.a
 archive_HEADERS = libarchive/archive.h libarchive/archive_entry.h
 archive_NEEDS = z zstd
 seccomp_FROM = libseccomp
-seccomp_TARGET = -C src libseccomp.la
-seccomp_OUT  = src/.libs/libseccomp.a
+seccomp_MAKE = -C src libseccomp.la
+seccomp_ARCHIVE = src/.libs/libseccomp.a
 seccomp_HEADERS = include/seccomp.h include/seccomp-syscalls.h
-CONFIGURED = archive seccomp
 LIBS = archive seccomp ev lmdb mbedtls yyjson llhttp raft yaml zstd z
 
 # $(call library,flavour,name): its objects, archive and headers under build/deps/FLAVOUR
 define library
-$(D)/$(1)/lib/lib$(2).a: $(call src,$($(2)_FROM))/.unpacked $(addprefix $(D)/$(1)/lib/lib,$(addsuffix .a,$($(2)_NEEDS))) | $(if $(filter san,$(1)),$(D)/.packages-check,$(D)/musl/kernel)
+$(D)/$(1)/lib/lib$(2).a: $(call src,$(or $($(2)_FROM),$(2)))/.unpacked $($(2)_NEEDS:%=$(D)/$(1)/lib/lib%.a) \
+		| $(if $(filter san,$(1)),$(D)/.packages-check,$(D)/musl/kernel)
 	@$$(call say,LIB,$(1)/$(2))
-	$$(Q)rm -rf $(D)/$(1)/obj/$(2) && mkdir -p $(D)/$(1)/obj/$(2) $(D)/$(1)/lib $(D)/$(1)/include
-	$$(Q)$$(build_$(if $(filter $(2),$(COMPILED)),compiled,configured))
-	$$(if $$(filter $(2),$(COMPILED)),$$(Q)cp -r $$(addprefix $$(from)/,$$($(2)_HEADERS)) $(D)/$(1)/include/)
-	$$(Q)mv $$@.tmp $$@
-$(D)/$(1)/lib/lib$(2).a: flavour = $(1)
-$(D)/$(1)/lib/lib$(2).a: lib = $(2)
-$(D)/$(1)/lib/lib$(2).a: from = $(call src,$($(2)_FROM))
+	$$(Q)CC='$(CC_$(1))' CFLAGS='$(LIBFLAGS_$(1)) $($(2)_CFLAGS)' HEADERS='$($(2)_HEADERS)' dist/build-library \
+		$(if $($(2)_SRC),compile,configure) $$(abspath $$(<D) $(D)/$(1)) $(2) \
+		$(if $($(2)_SRC),'$($(2)_SRC)',$($(2)_ARCHIVE) '$($(2)_MAKE)' $($(2)_CONFIGURE))
 endef
-build_compiled = cd $(from) && for f in $($(lib)_SRC); do \
-		$(CC_$(flavour)) $(LIBFLAGS_$(flavour)) $($(lib)_CFLAGS) -c $$f -o $(abspath $(D))/$(flavour)/obj/$(lib)/$$(basename $$f .c).o || exit 1; \
-	done && cd $(TOP) && rm -f $@.tmp && ar rcs $@.tmp $(D)/$(flavour)/obj/$(lib)/*.o
-build_configured = dir=$(D)/$(flavour)/obj/$(lib) && cp -a $(from)/. $$dir && \
-	cd $$dir && { ASAN_OPTIONS=detect_leaks=0 ./configure -q --host=x86_64-linux-$(if $(filter musl,$(flavour)),musl,gnu) --disable-shared $($(lib)_CONFIGURE) \
-		CC=$(CC_$(flavour)) CFLAGS="$(LIBFLAGS_$(flavour))" CPPFLAGS="-I$(abspath $(D))/$(flavour)/include" LDFLAGS="-L$(abspath $(D))/$(flavour)/lib" \
-		&& $(MAKE) -j2 V=0 $($(lib)_TARGET); } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; } && \
-	cd $(TOP) && cp $$dir/$($(lib)_OUT) $@.tmp && cp $(addprefix $$dir/,$($(lib)_HEADERS)) $(D)/$(flavour)/include/
-$(foreach f,musl san,$(foreach l,$(COMPILED) $(CONFIGURED),$(eval $(call library,$(f),$(l)))))
+$(foreach f,musl san,$(foreach l,$(LIBS) cmocka,$(eval $(call library,$(f),$(l)))))
 
 $(D)/musl/kernel: | $(D)/.packages-build
 	$(Q)mkdir -p $@ && ln -sfn -t $@ /usr/include/linux /usr/include/asm-generic /usr/include/bpf /usr/include/x86_64-linux-gnu/asm
