@@ -3,12 +3,19 @@
 #pragma once
 
 #define LIMIT_HTTP_HEAD_BYTES      (64 * 1024)         /* request line + headers; tokens and cookies fit, abuse does not */
+#define LIMIT_HTTP_TARGET_BYTES    (32 * 1024)         /* request target: the longest task filters of the GUI are far below */
 #define LIMIT_HTTP_HEADERS         100                 /* header fields in one message */
 #define LIMIT_HTTP_BODY_BYTES      (64 * 1024 * 1024)  /* upper end of any route's own bound */
 #define LIMIT_HTTP_CONNECTIONS     15000               /* a process has 20,000 descriptors at least on what we run on */
 #define LIMIT_HTTP_HEAD_US         (15LL * 1000000)    /* a client that dribbles its head is cut off */
 #define LIMIT_HTTP_IDLE_US         (75LL * 1000000)    /* keep-alive connection without a request */
 #define LIMIT_HTTP_BODY_IDLE_US    (60LL * 1000000)    /* no byte of a body for so long */
+#define LIMIT_HTTP_WRITE_IDLE_US   (60LL * 1000000)    /* a client that takes no byte of its answer for so long is cut off */
+#define LIMIT_HTTP_PIPELINE_BYTES  (16 * 1024)         /* read ahead while a request is being answered */
+#define LIMIT_HTTP_LINGER_US       (2LL * 1000000)     /* after a refusal: time for the client to read why */
+#define LIMIT_HTTP_LINGER_BYTES    (1024 * 1024)       /* after a refusal: bytes of its body thrown away */
+#define LIMIT_HTTP_POOL            256                 /* idle client connections a loop keeps */
+#define LIMIT_HTTP_POOL_IDLE_US    (30LL * 1000000)    /* below any server's keep-alive timeout */
 #define LIMIT_STREAM_HIGH_BYTES    (256 * 1024)        /* output waiting: above it the producer is paused */
 #define LIMIT_STREAM_LOW_BYTES     (64 * 1024)         /* below it the producer goes on */
 #define LIMIT_SSE_BACKLOG_BYTES    (8 * 1024 * 1024)   /* a subscriber this far behind is disconnected */
@@ -21,3 +28,8 @@
 #define LIMIT_VIEW_ENTRY_BYTES     (1024 * 1024)       /* one row of the node view */
 #define LIMIT_RESOURCE_ROWS        1024                /* resources of one task, agent or offer */
 #define LIMIT_RESOURCE_RANGES      16384               /* ranges of one resource: 65,536 ports, every fourth one */
+#define LIMIT_DNS_FORWARDS         1024                /* questions waiting for upstream; more get SERVFAIL, as dcos-net's handlers */
+#define LIMIT_DNS_TCP_CONNECTIONS  1000                /* per address */
+#define LIMIT_DNS_TCP_BYTES        (256 * 1024)        /* pipelined questions not yet answered on one connection */
+#define LIMIT_DNS_TCP_IDLE_US      (30LL * 1000000)    /* a whole TCP connection; RFC 7766 leaves it to the server */
+#define LIMIT_VIP_CONNECTIONS      5000                /* through the userspace proxy: two descriptors each */
