@@ -46,7 +46,7 @@ export PATH
 # ---- Flags, by flavour: musl is what ships, lint refuses warnings, san and fuzz find bugs ----
 WARN = -Wall -Wextra -Wshadow -Wvla
 WARN_STRICT = -Wconversion                   # in net/ and store/
-DEFS = -D_GNU_SOURCE -DPB_FIELD_32BIT -DPB_ENABLE_MALLOC $(if $(wildcard net/pb_alloc.h),-DPB_SYSTEM_HEADER='"net/pb_alloc.h"')
+DEFS = -D_GNU_SOURCE -DPB_FIELD_32BIT -DPB_ENABLE_MALLOC -DPB_SYSTEM_HEADER='"net/pb_alloc.h"'
 FLAGS = -std=gnu11 -O2 -g -ffunction-sections -fdata-sections -fno-omit-frame-pointer -fstack-protector-strong $(DEFS)
 MUSL = -idirafter $(D)/musl/kernel           # musl-gcc hides the kernel's headers
 CC_musl = musl-gcc
@@ -121,8 +121,9 @@ $(D)/musl/lib/libraft.a $(D)/san/lib/libraft.a: $(call src,raft)/include/raft.h
 # which HEADERS others see; all relative to their sources ----
 ev_FROM      = libev
 ev_SRC       = ev.c
-ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EPOLL=1 -DEV_USE_POLL=0 -DEV_USE_SELECT=0 -DEV_USE_IOURING=0 -DEV_USE_INOTIFY=0 -DEV_USE_EVENTFD=1 \
-	-DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_MONOTONIC=1 -DEV_USE_CLOCK_SYSCALL=0 -DEV_USE_NANOSLEEP=1 -DEV_USE_FLOOR=0
+ev_CFLAGS    = -DEV_STANDALONE=1 -DEV_USE_EPOLL=1 -DEV_USE_POLL=0 -DEV_USE_SELECT=0 -DEV_USE_IOURING=0 -DEV_USE_INOTIFY=0 \
+	-DEV_USE_EVENTFD=1 -DEV_USE_SIGNALFD=1 -DEV_USE_TIMERFD=0 -DEV_USE_MONOTONIC=1 -DEV_USE_CLOCK_SYSCALL=0 \
+	-DEV_USE_NANOSLEEP=1 -DEV_USE_FLOOR=0
 ev_HEADERS   = ev.h
 lmdb_SRC     = libraries/liblmdb/mdb.c libraries/liblmdb/midl.c
 lmdb_HEADERS = libraries/liblmdb/lmdb.h
@@ -222,17 +223,17 @@ $(B)/$(1)/.flags: $$(if $$(filter-out $$(file <$(B)/$(1)/.flags),$$(CC_$(1)) $$(
 	$$(Q)mkdir -p $$(@D) && echo "$$(subst ",\",$$(CC_$(1)) $$(FLAGS_$(1)) $$(WARN))" > $$@
 $(B)/$(1)/obj/%.o: %.c $(B)/$(1)/.flags | $$(GEN_H) $$(call theirs,$(1)) $(D)/$(DEPS_$(1))/lib/libcmocka.a
 	@$$(call say,CC,$$<)
-	$$(compile) $$(WARN) $$(if $$(filter net/% store/%,$$<),$$(WARN_STRICT)) $$(aside)
+	$$(compile) $$< $$(WARN) $$(if $$(filter net/% store/%,$$<),$$(WARN_STRICT)) $$(aside)
 $(B)/$(1)/obj/gen/%.o: $(B)/gen/%.c $(B)/$(1)/.flags | $$(GEN_H)
 	@$$(call say,CC,$$<)
-	$$(compile) -w $$(aside)
+	$$(compile) $$< -w $$(aside)
 $(B)/$(1)/obj/nanopb/%.o: $(NANOPB)/.unpacked $(B)/$(1)/.flags
 	@$$(call say,CC,nanopb/$$*.c)
-	$$(Q)mkdir -p $$(@D) && $$(CC_$(1)) $$(FLAGS_$(1)) $$(INCLUDES_$(1)) -w -MMD -MP -MT $$@ -MF $$(@:.o=.d) -c $(NANOPB)/$$*.c $$(aside)
+	$$(compile) $(NANOPB)/$$*.c -w $$(aside)
 $(B)/$(1)/obj/%.o: flavour = $(1)
 INCLUDES_$(1) = -I. -I$(B) -I$(B)/gen -I$(NANOPB) -isystem $(D)/$(DEPS_$(1))/include
 endef
-compile = $(Q)mkdir -p $(@D) && $(CC_$(flavour)) $(FLAGS_$(flavour)) $(INCLUDES_$(flavour)) -MMD -MP -MT $@ -MF $(@:.o=.d) -c $<
+compile = $(Q)mkdir -p $(@D) && $(CC_$(flavour)) $(FLAGS_$(flavour)) $(INCLUDES_$(flavour)) -MMD -MP -MT $@ -MF $(@:.o=.d) -c
 aside = -o $@.$$$$ && mv $@.$$$$ $@
 $(foreach f,musl lint san fuzz,$(eval $(call flavour,$(f))))
 
@@ -251,7 +252,7 @@ $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call o
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
 
-run: all $(D)/.packages-test                                     ## build, then start a local cluster and run the first app on it
+run: all $(D)/.packages-test                 ## build, then start a local cluster and run the first app on it
 	$(Q)tests/demo.sh
 
 ##@ Test
@@ -286,9 +287,10 @@ lint-compile: $(call objects,lint,$(CSRC) $(TESTS) $(FUZZ:%=tests/fuzz/%.c) $(BE
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
 $(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy | $(D)/.packages-check
 	@$(call say,TIDY,$*.c)
-	$(Q)mkdir -p $(@D) && clang-tidy --quiet --warnings-as-errors='*' $*.c -- $(FLAGS) $(INCLUDES_lint) --target=x86_64-linux-musl -nostdlibinc \
-		-isystem /usr/include/x86_64-linux-musl $(MUSL) $(if $(filter net/base/err.c,$*.c),,-include tests/lint/analyzer.h) 2>$(@:.ok=.err) || { cat $(@:.ok=.err) >&2; exit 1; }
+	$(Q)mkdir -p $(@D) && clang-tidy --quiet --warnings-as-errors='*' $*.c -- $(FLAGS) $(INCLUDES_lint) $(TIDY_LIBC) \
+		$(if $(filter net/base/err.c,$*.c),,-include tests/lint/analyzer.h) 2>$(@:.ok=.err) || { cat $(@:.ok=.err) >&2; exit 1; }
 	$(Q)touch $@
+TIDY_LIBC = --target=x86_64-linux-musl -nostdlibinc -isystem /usr/include/x86_64-linux-musl $(MUSL)
 
 ##@ Other
 install: all                                 ## put the executable and a symlink per role into $(DESTDIR)$(PREFIX)/bin
