@@ -23,6 +23,9 @@ if [ -z "${E2E_INSIDE:-}" ]; then
 	fi
 	export E2E_TOP=$PWD E2E_BIN=${DCOS_NODE:-$PWD/dist/dcos-node} WORK=$PWD/build/e2e/$name
 	[ -x "$E2E_BIN" ] || { echo "not ok $name: $E2E_BIN is not built: run make"; exit 1; }
+	mkdir -p "${WORK%/*}"
+	exec 9>"$WORK.lock"
+	flock 9                              # the same test run twice at a time: one after the other
 	rm -rf "$WORK"
 	mkdir -p "$WORK/bin" "$WORK/home" "$WORK/tmp"
 	ln -s "$E2E_BIN" "$WORK/bin/dcos-node"
@@ -40,7 +43,7 @@ if [ -z "${E2E_INSIDE:-}" ]; then
 	done </proc/self/mountinfo
 
 	trap 'kill "$inner" 2>/dev/null' TERM INT
-	E2E_INSIDE=1 unshare --net --mount --pid --fork --kill-child --mount-proc --cgroup --uts --ipc bash "$0" "$@" &
+	E2E_INSIDE=1 unshare --net --mount --pid --fork --kill-child --mount-proc --cgroup --uts --ipc bash "$0" "$@" 9>&- &
 	inner=$!
 	wait "$inner"
 	status=$?
