@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop of a process: descriptors, timers, signals, the turn hook. A thin typed layer over libev, so that a
- * simulator can stand in for it. Everything here runs on the loop's own thread, except loop_wake.
+ * simulator can stand in for it. Everything here runs on the loop's own thread, except loop_post.
  */
 #pragma once
 
@@ -19,10 +19,10 @@ void loop_stop(struct loop *l);
 int64_t loop_now_us(struct loop *l);    /* monotonic, as of this turn's start */
 int64_t loop_unix_us(struct loop *l);   /* wall clock, as of this turn's start */
 struct rnd *loop_rnd(struct loop *l);
+uint64_t loop_slow_turns(const struct loop *l);  /* turns over 10 ms so far; each is logged at DEBUG with its longest callback */
 
 /* Timers: caller's storage, zero before first use; starting a running timer moves it. */
 struct loop_timer {
-	struct list link UNUSED;
 	size_t heap_at;                          /* 0: not running */
 	int64_t due_us;
 	void (*fn)(struct loop_timer *t);
@@ -53,6 +53,7 @@ void loop_defer_cancel(struct loop_defer *d);
 /* Called once a turn, after all callbacks and defers, before the loop sleeps: where work of a turn is flushed together. */
 struct loop_hook {
 	struct list link;
+	struct loop *loop;
 	void (*fn)(struct loop_hook *h);
 };
 void loop_hook_add(struct loop *l, struct loop_hook *h, void (*fn)(struct loop_hook *h));
@@ -64,7 +65,7 @@ void loop_signal(struct loop *l, int signo, void (*fn)(struct loop *l, int signo
 /* From any thread: wake the loop and run fn(arg) on it. */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 
-/* Worker threads for what would block: fn runs on a worker, done on the loop; cancel drops done, not fn. */
+/* Worker threads for what would block: fn runs on a worker, then done on the loop. *w is the caller's and stays until done. */
 struct work {
 	void (*fn)(struct work *w);
 	void (*done)(struct work *w);
@@ -73,11 +74,16 @@ struct work {
 	bool cancelled, queued;
 };
 void work_submit(struct loop *l, struct work *w, void (*fn)(struct work *w), void (*done)(struct work *w));
+/*
+ * true: it had not begun, will not, and *w is free. false: fn is running or has run; done is still called and finds
+ * w->cancelled set: release what belongs to *w there.
+ */
+bool work_cancel(struct work *w);
 
 /* Child processes. */
 struct child {
 	pid_t pid;                                            /* 0: none */
-	struct list link;
+	struct child_watch *watch;                            /* owned by child.c; NULL: not watched */
 	void (*exited)(struct child *c, int wait_status);     /* on the loop, after the pid has been reaped */
 	struct loop *loop;
 };
@@ -97,7 +103,7 @@ struct child_spec {
 int child_start(struct loop *l, struct child *c, const struct child_spec *spec,
 		void (*exited)(struct child *c, int wait_status), struct err *e);
 /* Watch a pid that is our child already. */
-void child_adopt(struct loop *l, struct child *c, pid_t pid, void (*exited)(struct child *c, int wait_status));
-void child_forget(struct child *c);                           /* no callback any more; the process goes on */
+int child_adopt(struct loop *l, struct child *c, pid_t pid, void (*exited)(struct child *c, int wait_status), struct err *e);
+void child_forget(struct child *c);                           /* no callback any more; the process goes on and is reaped */
 /* Watch any process (not our child) by pidfd; *exited gets -1 as status. */
 int child_watch(struct loop *l, struct child *c, pid_t pid, void (*exited)(struct child *c, int wait_status), struct err *e);
