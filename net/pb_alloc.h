@@ -24,3 +24,6 @@ void arena_pb_free(void *p);               /* nothing: memory goes with the aren
 /* nanopb has functions on its streams by these names; here they are those of net/pb_util.h. */
 #define pb_read nanopb_stream_read
 #define pb_write nanopb_stream_write
+
+/* Lists of numbers as proto2 writes them: a tag before each. */
+#define PB_ENCODE_ARRAYS_UNPACKED 1
