@@ -55,6 +55,9 @@ struct http_req {
 	void (*drained)(struct http_req *r);/* streaming answer: write on */
 	struct http_conn *conn;
 };
+/*
+ * Who keeps r beyond the handler sets `gone`, or answers in any case: an answer to a client that left is dropped.
+ */
 
 /* Decoded query parameter (first one), in the request's arena; p = NULL if absent, len 0 if empty. */
 struct str http_query(struct http_req *r, const char *name);
@@ -80,6 +83,18 @@ size_t http_stream_backlog(const struct http_req *r);
 void http_stream_end(struct http_req *r);                                  /* r is dead */
 void http_stream_abort(struct http_req *r);                                /* cut the connection; r is dead */
 
+
+/*
+ * Read the body of a HTTP_BODY_STREAM route: piece() as it arrives, then end() once. Without this call the body waits;
+ * if r is answered first it is thrown away. http_body_pause stops and goes on (back-pressure).
+ */
+void http_body_start(struct http_req *r, void (*piece)(struct http_req *r, struct str piece), void (*end)(struct http_req *r));
+void http_body_pause(struct http_req *r, bool paused);
+int64_t http_body_length(const struct http_req *r);      /* 0: none; -1: chunked, not known yet */
+/* Answer 101 with the headers set so far; the caller owns the connection from now on (early bytes stand
+ * in stream_in), and calls stream_set first. NULL when the client has left. r is dead. */
+struct stream *http_switch_protocols(struct http_req *r);
+
 /* Server-sent event: "event: …\ndata: …\n\n" ("id:" when id is given); multi-line data is split. */
 bool http_sse_send(struct http_req *r, const char *event, struct str data, const char *id);
 /* RecordIO: "<length>\n<bytes>" */
@@ -95,6 +110,7 @@ struct route {
 	const char *help;
 };
 #define ROUTE_END { .path = NULL }
+#define HTTP_BODY_STREAM SIZE_MAX  /* as body_max: fn is called at the head and reads the body with http_body_start (or hands r to http_proxy) */
 
 /* Routes of one server: several tables, each with its own arg, tried in order. */
 struct http_routes {
@@ -102,6 +118,7 @@ struct http_routes {
 	size_t count;
 	void (*fallback)(struct http_req *r);  /* NULL: 404 {"message": …} */
 	void *fallback_arg;
+	size_t fallback_body_max;              /* as route.body_max */
 };
 void http_routes_add(struct http_routes *rs, const struct route *table, void *arg);
 /* Dispatch r (used by the server; a front door may re-dispatch with a changed r->path). */
@@ -125,6 +142,8 @@ struct http_call_spec {
 	int64_t timeout_us;            /* whole call, or to the head when streaming; 0: 30 s */
 	size_t body_max;               /* buffered answers; 0: 64 MiB */
 	bool streaming;                /* body() gets pieces; else done() gets the whole */
+	bool body_streaming;           /* the request's body comes by http_call_write and http_call_end */
+	int64_t body_length;           /* of a streaming body; -1: chunked */
 };
 struct http_answer {
 	int status;
@@ -135,11 +154,16 @@ struct http_call_events {
 	void (*head)(struct http_call *c, const struct http_answer *a);             /* streaming only; may be NULL */
 	void (*body)(struct http_call *c, struct str piece);                        /* streaming only */
 	void (*done)(struct http_call *c, const struct http_answer *a, const struct err *e); /* once; e->code != 0: failed. c is freed after it returns */
+	void (*drained)(struct http_call *c);                                       /* body_streaming: write on; may be NULL */
 };
 struct http_call *http_call_start(struct loop *l, const struct http_call_spec *spec, const struct http_call_events *ev, void *arg);
 void http_call_cancel(struct http_call *c);      /* NULL ok; no callback any more */
 void *http_call_arg(const struct http_call *c);
 void http_call_pause(struct http_call *c, bool paused);   /* back-pressure while streaming */
+bool http_call_write(struct http_call *c, const void *data, size_t len);  /* false: full, wait for drained (the data was taken) */
+void http_call_end(struct http_call *c);                  /* the request's body is complete */
+/* In head() of a 101 answer: the caller owns the connection from now on, the call is over (no done()). */
+struct stream *http_call_take_stream(struct http_call *c);
 
 /* Reverse proxy: send r on to `to` with path `path_and_query`, stream both ways, WebSocket upgrades included. r is dead to the caller. */
 struct proxy_spec {
@@ -147,6 +171,7 @@ struct proxy_spec {
 	const char *host_header;       /* NULL: keep the client's */
 	const char *path_and_query;
 	const char *rewrite_from, *rewrite_to;  /* Location prefix rewriting; may be NULL */
+	const char *const *headers;    /* "Name: value" to add or to put in place of the client's, NULL-terminated; may be NULL */
 };
 void http_proxy(struct http_req *r, const struct proxy_spec *spec);
 
