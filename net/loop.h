@@ -62,6 +62,11 @@ void loop_hook_remove(struct loop_hook *h);
 /* Signals; one handler each. */
 void loop_signal(struct loop *l, int signo, void (*fn)(struct loop *l, int signo, void *arg), void *arg);
 
+/* What one module keeps for a loop, such as the HTTP client's idle connections: NULL at first, given to free_fn by loop_free. */
+enum loop_slot { LOOP_SLOT_HTTP_POOL, LOOP_SLOTS };
+void *loop_slot_get(struct loop *l, enum loop_slot slot);
+void loop_slot_set(struct loop *l, enum loop_slot slot, void *value, void (*free_fn)(void *value));
+
 /* From any thread: wake the loop and run fn(arg) on it. */
 void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 
