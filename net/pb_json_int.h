@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "net/base/str.h"
 #include "net/pb_json.h"
 
 enum pb_json_kind {
@@ -37,6 +38,13 @@ struct pb_json_type {
 	size_t size;
 	bool map_entry;
 };
+
+static inline bool pb_json_enum_known(const struct pb_json_field *f, uint64_t v)
+{
+	return v >= f->enum_min && v <= f->enum_max && !cstr_eq(f->enum_name((unsigned)v), "unknown");
+}
+
+static inline bool pb_json_repeated(const pb_field_iter_t *it) { return PB_HTYPE(it->type) == PB_HTYPE_REPEATED; }
 
 #define PB_JSON_MESSAGE_TYPE(M) PB_JSON_TYPE(M, false)
 #define PB_JSON_MAP_TYPE(M) PB_JSON_TYPE(M, true)
