@@ -83,6 +83,12 @@ static int make_dir(struct node *n, struct err *e)
 	return node_mkdirs(dir, 0700, e);
 }
 
+static void set_name(struct node *n, const char *prefix)
+{
+	AUTO_FREE char *name = xasprintf("%s%s", prefix, n->name);
+	(void)str_put(n->identity.name, sizeof(n->identity.name), str_of(name));
+}
+
 /* Build the TLS contexts of what is on disk. */
 static int load(struct node *n, struct err *e)
 {
@@ -159,7 +165,7 @@ int identity_master(struct node *n, struct err *e)
 		rc = make_authority(n, e);
 	if (rc == 0)
 		rc = load(n, e);
-	(void)snprintf(n->identity.name, sizeof(n->identity.name), "master/%s", n->name);
+	set_name(n, "master/");
 	return rc;
 }
 
@@ -294,7 +300,7 @@ static void join_end(struct join *j)
 	free(j->key_pem);
 	free(j->token);
 	free(j);
-	(void)snprintf(n->identity.name, sizeof(n->identity.name), "node/%s", n->name);
+	set_name(n, "node/");
 	done(n);
 }
 

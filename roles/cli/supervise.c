@@ -135,7 +135,6 @@ static void on_exit(struct child *c, int status)
 /* Environment of a role: ours without leftovers, plus the ready pipe. */
 static char **proc_env(struct arena *a, int ready_fd)
 {
-	extern char **environ;
 	size_t n = 0, k = 0;
 	while (environ[n])
 		n++;

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The dcos command: finds the row whose words the command line begins with, parses its flags and runs it.
+ * Exit codes: 0 done, 1 failed or misused (as the dcos CLI's).
+ */
+#include "roles/cli/cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "gen/version.h"
+#include "roles/roles.h"
+
+static const struct command *const groups[] = { cluster_commands, config_commands, marathon_commands, node_commands, task_commands };
+
+#define WORDS_MAX 4
+
+/* How many words of the row the command line begins with; 0 when it does not begin with all of them. */
+static int matches(const struct command *row, char *const *words, int count)
+{
+	struct str rest = str_of(row->words);
+	int n = 0;
+	while (rest.p && rest.len > 0) {
+		struct str word = str_cut(&rest, ' ');
+		if (n >= count || !str_eq_c(word, words[n]))
+			return 0;
+		n++;
+	}
+	return n;
+}
+
+static const struct command *find(char *const *words, int count, int *out_used)
+{
+	const struct command *best = NULL;
+	*out_used = 0;
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
+		for (const struct command *row = groups[g]; row->words; row++) {
+			int used = matches(row, words, count);
+			if (used <= *out_used)
+				continue;
+			best = row;
+			*out_used = used;
+		}
+	return best;
+}
+
+static void print_usage(FILE *out, const struct command *row)
+{
+	AUTO_BUF struct buf flags = BUF_INIT;
+	const struct flag *tables[] = { row->flags, NULL };
+	(void)fprintf(out, "Usage: dcos %s%s%s%s\n\n%s.\n", row->words, row->flags ? " [flags]" : "", row->args[0] ? " " : "", row->args,
+		      row->help);
+	if (!row->flags)
+		return;
+	flag_help(tables, &flags);
+	(void)fprintf(out, "\n%s", buf_cstr(&flags));
+}
+
+/* Rows whose words begin with the given ones; returns how many. */
+static int print_rows(FILE *out, const char *begin)
+{
+	int n = 0;
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
+		for (const struct command *row = groups[g]; row->words; row++) {
+			if (!cstr_starts(row->words, begin))
+				continue;
+			char left[96];
+			(void)snprintf(left, sizeof(left), "%s %s", row->words, row->args);
+			(void)fprintf(out, "  dcos %-44s %s\n", left, row->help);
+			n++;
+		}
+	return n;
+}
+
+static int help_all(FILE *out)
+{
+	(void)fputs("Command line utility for the datacenter operating system.\n\n", out);
+	(void)print_rows(out, "");
+	(void)fputs("\n  dcos help [<command>]   more about one\n  dcos --version\n\nEach command takes --help.\n", out);
+	return out == stdout ? 0 : 1;
+}
+
+static int help_for(char *const *words, int count)
+{
+	AUTO_BUF struct buf begin = BUF_INIT;
+	int used;
+	const struct command *row = find(words, count, &used);
+	if (row && used == count) {
+		print_usage(stdout, row);
+		return 0;
+	}
+	for (int i = 0; i < count; i++)
+		buf_printf(&begin, "%s%s", i > 0 ? " " : "", words[i]);
+	if (print_rows(stdout, buf_cstr(&begin)) > 0)
+		return 0;
+	(void)fprintf(stderr, "Error: unknown command %s; `dcos help` lists them\n", words[0]);
+	return 1;
+}
+
+static int print_version(struct cli *c)
+{
+	AUTO_ANSWER struct answer a = { 0 };
+	struct err e = { 0 };
+	const char *url;
+	printf("dcoscli.version=%s\n", DCOS_NODE_VERSION);
+	if (cli_url(c, &url, &e) != 0)
+		return 0;      /* no cluster: nothing to say about one */
+	bool known = client_get(c, "/dcos-metadata/dcos-version.json", &a, &e) == 0;
+	yyjson_val *root = known && a.doc ? yyjson_doc_get_root(a.doc) : NULL;
+	printf("dcos.version=%s\n", json_str(root, "version", "N/A"));
+	printf("dcos.variant=%s\n", json_str(root, "dcos-variant", "N/A"));
+	printf("dcos.commit=%s\n", json_str(root, "dcos-image-commit", "N/A"));
+	printf("dcos.bootstrap-id=%s\n", json_str(root, "bootstrap-id", "N/A"));
+	return 0;
+}
+
+static bool asks_help(char *const *words, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(words[i], "--help") == 0 || strcmp(words[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+static int unknown(char *const *words, int count)
+{
+	AUTO_BUF struct buf begin = BUF_INIT;
+	(void)count;
+	buf_puts(&begin, words[0]);
+	if (print_rows(stderr, buf_cstr(&begin)) > 0)
+		return 1;
+	(void)fprintf(stderr, "Error: unknown command %s; `dcos help` lists them\n", words[0]);
+	return 1;
+}
+
+/* An optional argument like "-2" is no flag; only words the row's table knows are. */
+static int run(struct cli *c, const struct command *row, char **words, int count)
+{
+	static const struct flag none[] = { FLAG_END };
+	const struct flag *const tables[] = { row->flags ? row->flags : none, NULL };
+	struct err e = { 0 };
+	int argi;
+	int rc = flag_parse(tables, &c->flags, count, words, true, &argi, &e);
+	c->args = words + argi;
+	c->argc = count - argi;
+	if (rc == 0 && (c->argc < row->args_min || c->argc > row->args_max)) {
+		print_usage(stderr, row);
+		rc = E_USAGE;
+		e.text[0] = '\0';
+	}
+	if (rc == 0)
+		rc = row->fn(c, &e);
+	if (rc != 0 && e.text[0])
+		(void)fprintf(stderr, "%s\n", e.text);
+	flag_free(tables, &c->flags);
+	return rc == 0 ? 0 : 1;
+}
+
+static int dispatch(struct cli *c, int count, char **words)
+{
+	int used;
+	if (count == 0)
+		return help_all(stdout);
+	if (strcmp(words[0], "--version") == 0)
+		return print_version(c);
+	if (strcmp(words[0], "help") == 0)
+		return count == 1 ? help_all(stdout) : help_for(words + 1, count - 1);
+	if (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+		return help_all(stdout);
+	if (words[0][0] == '-') {
+		(void)fprintf(stderr, "Error: unknown flag %s; `dcos help` lists what there is\n", words[0]);
+		return 1;
+	}
+	const struct command *row = find(words, count, &used);
+	if (asks_help(words, count)) {
+		int n = 0;
+		while (n < count && words[n][0] != '-')
+			n++;
+		return help_for(words, row ? used : n);
+	}
+	return row ? run(c, row, words + used, count - used) : unknown(words, count);
+}
+
+int cli_main(int argc, char **argv)
+{
+	struct cli c = { 0 };
+	(void)signal(SIGPIPE, SIG_IGN);
+	c.loop = loop_new();
+	int code = dispatch(&c, argc - 1, argv + 1);
+	if (fflush(stdout) != 0)
+		code = 1;
+	loop_free(c.loop);
+	free(c.url);
+	return code;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "roles/cli/cli.h"
+
+#define COLUMNS_MAX 12
+
+struct row {
+	char *cells[COLUMNS_MAX];
+};
+
+struct table {
+	struct row header;
+	bool left[COLUMNS_MAX];
+	size_t columns;
+	struct row *rows;
+	size_t count, cap;
+	size_t sort_column;
+};
+
+struct table *table_new(const char *columns)
+{
+	struct table *t = xcalloc(1, sizeof(*t));
+	struct str rest = str_of(columns);
+	while (rest.p) {
+		struct str name = str_cut(&rest, '|');
+		assert(t->columns < COLUMNS_MAX);
+		bool left = name.len > 0 && name.p[0] == '<';
+		t->left[t->columns] = left;
+		t->header.cells[t->columns++] = str_dup(left ? str_from(name, 1) : name);
+	}
+	return t;
+}
+
+void table_add(struct table *t, const char *const *cells)
+{
+	if (t->count == t->cap) {
+		t->cap = t->cap ? t->cap * 2 : 16;
+		t->rows = xrealloc(t->rows, t->cap * sizeof(*t->rows));
+	}
+	struct row *r = &t->rows[t->count++];
+	for (size_t i = 0; i < t->columns; i++)
+		r->cells[i] = xstrdup(!cells[i] ? "N/A" : cells[i][0] ? cells[i] : "---");
+}
+
+static int by_column(const void *a, const void *b, void *arg)
+{
+	size_t column = *(const size_t *)arg;
+	return strcmp(((const struct row *)a)->cells[column], ((const struct row *)b)->cells[column]);
+}
+
+/* Insertion keeps equal rows in order; the tables people read are short. */
+void table_sort(struct table *t, size_t column)
+{
+	for (size_t i = 1; i < t->count; i++)
+		for (size_t j = i; j > 0 && by_column(&t->rows[j - 1], &t->rows[j], &column) > 0; j--) {
+			struct row swap = t->rows[j];
+			t->rows[j] = t->rows[j - 1];
+			t->rows[j - 1] = swap;
+		}
+}
+
+/* Characters, not bytes. */
+static size_t width_of(const char *s)
+{
+	size_t n = 0;
+	for (; *s; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
+static void print_row(const struct table *t, const struct row *r, const size_t *widths)
+{
+	AUTO_BUF struct buf line = BUF_INIT;
+	for (size_t i = 0; i < t->columns; i++) {
+		size_t space = widths[i] - width_of(r->cells[i]);
+		size_t before = t->left[i] ? 0 : space / 2;
+		buf_printf(&line, "%*s%s%*s  ", (int)before, "", r->cells[i], (int)(space - before), "");
+	}
+	while (line.len > 0 && line.data[line.len - 1] == ' ')
+		line.len--;
+	puts(buf_cstr(&line));
+}
+
+void table_print(const struct table *t)
+{
+	size_t widths[COLUMNS_MAX];
+	for (size_t i = 0; i < t->columns; i++) {
+		widths[i] = width_of(t->header.cells[i]);
+		for (size_t j = 0; j < t->count; j++)
+			widths[i] = MAX(widths[i], width_of(t->rows[j].cells[i]));
+	}
+	print_row(t, &t->header, widths);
+	for (size_t j = 0; j < t->count; j++)
+		print_row(t, &t->rows[j], widths);
+}
+
+static void row_free(const struct table *t, struct row *r)
+{
+	for (size_t i = 0; i < t->columns; i++)
+		free(r->cells[i]);
+}
+
+void table_free(struct table *t)
+{
+	if (!t)
+		return;
+	row_free(t, &t->header);
+	for (size_t j = 0; j < t->count; j++)
+		row_free(t, &t->rows[j]);
+	free(t->rows);
+	free(t);
+}
+
+void print_json(const yyjson_val *v)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	json_write(&out, v, true);
+	puts(buf_cstr(&out));
+}
