@@ -39,15 +39,15 @@ int sock_peer_addr(int fd, struct sock_addr *out, struct err *e);
 int sock_connect(const struct sock_addr *a, int *out_fd, struct err *e);
 
 /* Name look-up: literals at once, names by getaddrinfo on a worker thread. done gets E_NOTFOUND in e->code on failure. */
+struct sock_lookup_job;
 struct sock_lookup {
-	struct work work;
+	struct sock_lookup_job *job;    /* what the worker holds; NULL for a literal */
 	char host[256];
 	uint16_t port;
 	struct sock_addr addr;
 	struct err err;
 	struct loop_defer defer;
 	struct loop *loop;
-	bool pending;
 	void (*done)(struct sock_lookup *l);
 };
 void sock_lookup_start(struct loop *l, struct sock_lookup *op, const char *host, uint16_t port,
