@@ -107,9 +107,8 @@ static bool write_map(struct buf *out, const struct pb_json_field *f, const pb_f
 		buf_json_str(out, str_of(entry.pData));
 		buf_putc(out, ':');
 		(void)pb_field_iter_next(&entry);
-		if (is_pointer(&entry) && !entry.pData)
-			buf_puts(out, fields[1].kind == PB_JSON_MESSAGE ? "{}" : "\"\"");
-		else if (!write_value(out, &fields[1], value_at(&entry, &fields[1], 0), entry.data_size, depth))
+		assert(entry.pData);
+		if (!write_value(out, &fields[1], value_at(&entry, &fields[1], 0), entry.data_size, depth))
 			return false;
 	}
 	return buf_putc(out, '}');

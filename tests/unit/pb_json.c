@@ -32,10 +32,9 @@ static const char *error_of(const struct pb_json_type *type, const char *text)
 
 static const char *written(const struct pb_json_type *type, const void *msg)
 {
-	static struct buf out;
-	buf_init(&out, BUF_MAX_DEFAULT);
+	AUTO_BUF struct buf out = BUF_INIT;
 	EQ_INT(pb_json_write(&out, type, msg), 0);
-	return buf_cstr(&out);
+	return arena_str(&arena, buf_view(&out));
 }
 
 /* What comes out of what goes in. */

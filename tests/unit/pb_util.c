@@ -68,6 +68,14 @@ TEST(pb_util, broken_bytes_are_malformed)
 	EQ_STR(e.text, "protobuf message of 0 bytes cannot be decoded: missing required field");
 }
 
+TEST(pb_util, entry_of_a_map_without_its_value_is_malformed)
+{
+	mesos_v1_OfferFilters_ResourceQuantities back;
+	struct err e;
+	EQ_INT(pb_read(&arena, mesos_v1_OfferFilters_ResourceQuantities_fields, STR("\x0a\x06\x0a\x04" "cpus"), &back, &e), E_MALFORMED);
+	HAS(e.text, "missing required field");
+}
+
 TEST(pb_util, unknown_fields_are_skipped)
 {
 	mesos_v1_TaskID back;
