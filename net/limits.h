@@ -18,6 +18,7 @@
 #define LIMIT_HTTP_POOL_IDLE_US    (30LL * 1000000)    /* below any server's keep-alive timeout */
 #define LIMIT_STREAM_HIGH_BYTES    (256 * 1024)        /* output waiting: above it the producer is paused */
 #define LIMIT_STREAM_LOW_BYTES     (64 * 1024)         /* below it the producer goes on */
+#define LIMIT_STREAM_IN_BYTES      (32 * 1024 * 1024)  /* received and not yet taken by the owner: above any frame or body chunk */
 #define LIMIT_SSE_BACKLOG_BYTES    (8 * 1024 * 1024)   /* a subscriber this far behind is disconnected */
 #define LIMIT_JSON_DEPTH           64                  /* nesting of JSON from outside */
 #define LIMIT_PB_DEPTH             64                  /* nesting of protobuf messages from outside */

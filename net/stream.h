@@ -23,6 +23,7 @@ struct stream_events {
 	void (*eof)(struct stream *s);                          /* peer will send no more; NULL: closed() is called */
 	void (*closed)(struct stream *s, const struct err *e);  /* broken or refused; call stream_free here or later. e->code 0: orderly end */
 };
+/* All run from the loop, never from inside a function below; data() also after an unpause that finds bytes left in stream_in. */
 
 /* fd: taken. tls NULL: plain. Server side. */
 struct stream *stream_accepted(struct loop *l, int fd, struct tls_ctx *tls, const struct stream_events *ev, void *arg);
@@ -34,12 +35,12 @@ void *stream_arg(const struct stream *s);
 void stream_set(struct stream *s, const struct stream_events *ev, void *arg);    /* hand over, e.g. after an upgrade */
 struct buf *stream_in(struct stream *s);
 void stream_write(struct stream *s, const void *data, size_t len);
-struct buf *stream_out(struct stream *s);      /* append here, then stream_kick */
+struct buf *stream_out(struct stream *s);      /* only append here, then stream_kick; what waits is stream_backlog, not its len */
 void stream_kick(struct stream *s);            /* flush at the end of the turn */
 bool stream_full(const struct stream *s);
 size_t stream_backlog(const struct stream *s);
 void stream_shutdown(struct stream *s);        /* no more writes: flush, then FIN / close_notify */
-void stream_close_after_flush(struct stream *s); /* flush what waits, then close; owner must not touch s afterwards; no callbacks */
+void stream_close_after_flush(struct stream *s); /* flush what waits (5 s at most), then close; owner must not touch s afterwards; no callbacks */
 void stream_pause(struct stream *s, bool paused);    /* stop / go on reading */
 int stream_fd(const struct stream *s);
 struct tls_conn *stream_tls(const struct stream *s); /* NULL when plain */
