@@ -74,6 +74,7 @@ void http_reply(struct http_req *r, int status, const char *content_type, struct
 void http_reply_json(struct http_req *r, int status, struct buf *json);            /* takes the buffer's contents */
 void http_reply_text(struct http_req *r, int status, const char *fmt, ...) PRINTF(3, 4);
 void http_reply_err(struct http_req *r, const struct err *e);                      /* {"message": text} with err_http(code) */
+void http_reply_message(struct http_req *r, int status, const char *fmt, ...) PRINTF(3, 4);   /* {"message": …} with any status */
 void http_redirect(struct http_req *r, int status, const char *location);
 
 /* Streaming answers (chunked; content_length >= 0 sends that length instead). Then write until http_stream_end. */
@@ -172,6 +173,7 @@ struct proxy_spec {
 	const char *path_and_query;
 	const char *rewrite_from, *rewrite_to;  /* Location prefix rewriting; may be NULL */
 	const char *const *headers;    /* "Name: value" to add or to put in place of the client's, NULL-terminated; may be NULL */
+	int64_t timeout_us;            /* to the head of the answer; 0: 10 minutes */
 };
 void http_proxy(struct http_req *r, const struct proxy_spec *spec);
 

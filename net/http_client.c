@@ -15,6 +15,7 @@
 #include "net/http_util.h"
 
 #define TIMEOUT_DEFAULT_US (30 * SEC)
+#define CONNECT_TIMEOUT_US (10 * SEC)
 /* A request that must not be repeated takes only connections used a moment ago, which the server cannot have given up yet. */
 #define FRESH_US (2 * SEC)
 
@@ -363,7 +364,8 @@ static void call_connect(struct http_call *c)
 {
 	c->state = CALL_CONNECT;
 	c->pooled = false;
-	c->stream = stream_connect(c->loop, &c->key.addr, c->key.tls, c->key.host[0] ? c->key.host : NULL, c->timeout_us, &call_events, c);
+	c->stream = stream_connect(c->loop, &c->key.addr, c->key.tls, c->key.host[0] ? c->key.host : NULL,
+				   MIN(c->timeout_us, CONNECT_TIMEOUT_US), &call_events, c);
 }
 
 static void call_begin(struct http_call *c)

@@ -82,8 +82,3 @@ void http_conn_abort(struct http_conn *c);
 void http_conn_doom(struct http_conn *c);
 /* Give the stream to the caller; the request is freed. */
 struct stream *http_conn_detach(struct http_conn *c);
-
-/* ---- http_reply.c ---- */
-
-/* {"message": …} with any status. */
-void http_reply_message(struct http_req *r, int status, const char *fmt, ...) PRINTF(3, 4);
