@@ -26,7 +26,8 @@
 	X(E_NEWER,          -15,  500,    1, "stored data is from a newer version") \
 	X(E_BUSY,           -16,  503,    1, "busy or locked") \
 	X(E_UNSUPPORTED,    -17,  501,    1, "not supported here") \
-	X(E_METHOD,         -18,  405,    1, "method not allowed")
+	X(E_METHOD,         -18,  405,    1, "method not allowed") \
+	X(E_BADGATEWAY,     -19,  502,    1, "the server behind this one did not answer rightly")
 
 #define ERR_ENUM(code, value, http, exit, meaning) code = value,
 enum err_code { ERR_TABLE(ERR_ENUM) };
