@@ -30,15 +30,15 @@
 static int file_read(const char *path, char **out, struct err *e)
 {
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char text[PEM_BYTES_MAX];
 	if (fd < 0)
 		return err_sys(e, "open '%s'", path);
-	ssize_t n = read(fd, text, sizeof(text) - 1);
+	AUTO_FREE char *text = xcalloc(1, PEM_BYTES_MAX + 1);
+	ssize_t n = read(fd, text, PEM_BYTES_MAX);
 	if (n < 0)
 		return err_sys(e, "read '%s'", path);
-	if (n == 0 || n == sizeof(text) - 1)
+	if (n == 0 || n == PEM_BYTES_MAX)
 		return err_set(e, E_MALFORMED, "'%s' is empty or too large", path);
-	*out = xstrndup(text, (size_t)n);
+	*out = MOVE(text);
 	return 0;
 }
 

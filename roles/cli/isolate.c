@@ -280,11 +280,13 @@ int isolate_down(const struct plan *p, struct err *e)
 
 static int copy_file(const char *from, const char *to, struct err *e)
 {
-	char text[16384];
+	char text[4000];                  /* a resolver's file is short */
 	AUTO_FD int in = open(from, O_RDONLY | O_CLOEXEC);
 	ssize_t n = in < 0 ? -1 : read(in, text, sizeof(text));
 	if (n < 0)
 		return err_sys(e, "read '%s'", from);
+	if (n == sizeof(text))
+		return err_set(e, E_TOOBIG, "'%s' is too large to be set aside", from);
 	AUTO_FD int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (out < 0 || write(out, text, (size_t)n) != n)
 		return err_sys(e, "write '%s'", to);

@@ -33,6 +33,7 @@ static const struct flag *const flag_tables[] = { node_flags, log_flags, NULL };
 
 #define LINES_DEFAULT 10
 #define LINES_MAX 100000
+#define COPY_BYTES 65536
 #define READ_BYTES_MAX (16 * 1024 * 1024)
 
 struct logs {
@@ -48,12 +49,12 @@ struct logs {
 static int copy_to_old(const char *path, struct err *e)
 {
 	AUTO_FREE char *old = xasprintf("%s.1", path);
-	char chunk[65536];
+	AUTO_FREE char *chunk = xmalloc(COPY_BYTES);
 	AUTO_FD int in = open(path, O_RDWR | O_CLOEXEC);
 	AUTO_FD int out = open(old, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (in < 0 || out < 0)
 		return err_sys(e, "open '%s' and '%s'", path, old);
-	for (ssize_t n; (n = read(in, chunk, sizeof(chunk))) != 0;)
+	for (ssize_t n; (n = read(in, chunk, COPY_BYTES)) != 0;)
 		if (n < 0 || write(out, chunk, (size_t)n) != n)
 			return err_sys(e, "copy '%s' to '%s'", path, old);
 	return ftruncate(in, 0) == 0 ? 0 : err_sys(e, "truncate '%s'", path);
