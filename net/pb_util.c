@@ -40,7 +40,10 @@ void *arena_pb_realloc(void *p, size_t size)
 
 void arena_pb_free(void *p) { (void)p; }
 
-/* Skip over a message, going into submessages; false when it is nested deeper than `depth`. Broken bytes are pb_decode's to report. */
+/*
+ * Skip over a message, going into submessages; false when it is nested deeper than `depth`. A level costs two bytes at least, so
+ * short messages need no look. Broken bytes are pb_decode's to report.
+ */
 static bool depth_within(pb_istream_t *s, const pb_msgdesc_t *desc, int depth)
 {
 	pb_field_iter_t it;
@@ -49,6 +52,8 @@ static bool depth_within(pb_istream_t *s, const pb_msgdesc_t *desc, int depth)
 	bool eof;
 	if (depth == 0)
 		return false;
+	if (s->bytes_left < 2 * (size_t)depth)
+		return true;
 	(void)pb_field_iter_begin(&it, desc, NULL);
 	while (pb_decode_tag(s, &wire, &tag, &eof)) {
 		pb_istream_t sub;
