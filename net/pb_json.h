@@ -36,6 +36,3 @@ int pb_json_read(struct arena *a, const struct pb_json_type *type, struct yyjson
 
 /* The same from text. */
 int pb_json_parse(struct arena *a, const struct pb_json_type *type, const char *text, size_t len, void *out_msg, struct err *e);
-
-/* Value of the member called `name` of the enum in field `field` of `type` ("state" of TaskStatus), or -1. */
-int64_t pb_json_enum_value(const struct pb_json_type *type, const char *field, const char *name);

@@ -376,13 +376,3 @@ int pb_json_parse(struct arena *a, const struct pb_json_type *type, const char *
 	int rc = json_parse(text, len, &doc, e);
 	return rc != 0 ? rc : pb_json_read(a, type, yyjson_doc_get_root(doc), out_msg, e);
 }
-
-int64_t pb_json_enum_value(const struct pb_json_type *type, const char *field, const char *name)
-{
-	uint64_t v;
-	size_t len = strlen(field);
-	for (const struct pb_json_field *f = type->fields; f->key; f++)
-		if (f->key_len == len + 3 && memcmp(f->key + 1, field, len) == 0)
-			return f->kind == PB_JSON_ENUM && enum_find(f, str_of(name), &v) ? (int64_t)v : -1;
-	return -1;
-}

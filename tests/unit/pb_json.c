@@ -127,13 +127,18 @@ TEST(pb_json, enum_nobody_knows_leaves_an_optional_field_unset)
 	EQ_STR(error_of(&mesos_v1_Volume_json, "{\"container_path\":\"a\",\"mode\":\"WO\"}"), "'mode' is no member of its enum");
 }
 
-TEST(pb_json, enum_values_are_found_by_name)
+TEST(pb_json, every_member_of_an_enum_is_found_by_its_name)
 {
-	EQ_INT(pb_json_enum_value(&mesos_v1_TaskStatus_json, "state", "TASK_STAGING"), mesos_v1_TaskState_TASK_STAGING);
-	EQ_INT(pb_json_enum_value(&mesos_v1_TaskStatus_json, "reason", "REASON_AGENT_DRAINING"), 34);
-	EQ_INT(pb_json_enum_value(&mesos_v1_TaskStatus_json, "state", "TASK_DREAMING"), -1);
-	EQ_INT(pb_json_enum_value(&mesos_v1_TaskStatus_json, "message", "x"), -1);
-	EQ_INT(pb_json_enum_value(&mesos_v1_TaskStatus_json, "stat", "TASK_STAGING"), -1);
+	static const struct { const char *name; int value; } rows[] = {
+		{ "TASK_STARTING", 0 }, { "TASK_STAGING", 6 }, { "TASK_KILLING", 8 }, { "TASK_UNKNOWN", 13 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char *text = arena_printf(&arena, "{\"task_id\":{\"value\":\"t\"},\"state\":\"%s\"}", rows[i].name);
+		mesos_v1_TaskStatus status;
+		EQ_INT(parse(&mesos_v1_TaskStatus_json, text, &status, NULL), 0);
+		EQ_INT(status.state, rows[i].value);
+		EQ_STR(written(&mesos_v1_TaskStatus_json, &status), text);
+	}
 }
 
 TEST(pb_json, number_of_an_unknown_enum_member_survives_writing)
