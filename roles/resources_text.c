@@ -86,7 +86,7 @@ static int json_array_parse(struct arena *a, struct str text, const char *defaul
 	yyjson_val *list = yyjson_doc_get_root(doc);
 	mesos_v1_Resource *rows = arena_array(a, mesos_v1_Resource, yyjson_arr_size(list) + 1);
 	for (size_t i = 0; i < yyjson_arr_size(list); i++) {
-		rc = pb_json_read_val(mesos_v1_Resource_fields, yyjson_arr_get(list, i), a, &rows[i], e);
+		rc = pb_json_read(a, &mesos_v1_Resource_json, yyjson_arr_get(list, i), &rows[i], e);
 		if (rc != 0)
 			return err_wrap(e, "resource %zu", i);
 		if (!rows[i].role)

@@ -80,6 +80,30 @@ void pools_sub_part(struct pools *a, const struct pools *b)
 	}
 }
 
+static struct resources without_ports(const struct resources *r)
+{
+	struct resources out = *r;
+	out.ports = NULL;
+	out.port_count = 0;
+	return out;
+}
+
+void pools_add_scalars(struct pools *a, const struct pools *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		struct resources r = without_ports(&b->v[i].r);
+		pools_put(a, b->v[i].role, &r);
+	}
+}
+
+void pools_sub_scalars(struct pools *a, const struct pools *b)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		struct resources r = without_ports(&b->v[i].r);
+		resources_sub(&pool_get(a, b->v[i].role)->r, &r);
+	}
+}
+
 bool pools_empty(const struct pools *p)
 {
 	for (size_t i = 0; i < p->count; i++)

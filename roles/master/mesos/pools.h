@@ -33,6 +33,9 @@ void pools_add(struct pools *a, const struct pools *b);
 bool pools_contains(const struct pools *a, const struct pools *b);
 void pools_sub(struct pools *a, const struct pools *b);                         /* asserts contains */
 void pools_sub_part(struct pools *a, const struct pools *b);                    /* what a has of b */
+/* Sums over several agents are of scalars only: the same port stands for something else on each. */
+void pools_add_scalars(struct pools *a, const struct pools *b);
+void pools_sub_scalars(struct pools *a, const struct pools *b);                 /* asserts contains */
 bool pools_empty(const struct pools *p);
 /* Sum over all roles into *out, which the caller has zeroed and finishes. */
 void pools_total(const struct pools *p, struct resources *out);
