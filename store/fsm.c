@@ -9,7 +9,7 @@
  */
 #include "store/state_int.h"
 
-#include "net/pb.h"
+#include "net/pb_util.h"
 #include "proto/records.pb.h"
 
 #define ENVELOPE_VERSION 1
@@ -122,7 +122,7 @@ static int meta_init(struct kv_txn *txn, struct str payload, const struct op_ctx
 {
 	rec_MetaInit m = rec_MetaInit_init_zero;
 	struct str old;
-	int rc = pb_read(ctx->arena, rec_MetaInit_fields, &m, payload, e);
+	int rc = pb_read(ctx->arena, rec_MetaInit_fields, payload, &m, e);
 	if (rc != 0)
 		return rc;
 	if (!m.cluster_id || !m.cluster_id[0] || strlen(m.cluster_id) >= sizeof(((struct fsm *)0)->cluster_id))

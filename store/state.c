@@ -14,7 +14,7 @@
 #include "net/base/log.h"
 #include "net/base/time.h"
 #include "net/limits.h"
-#include "net/pb.h"
+#include "net/pb_util.h"
 #include "proto/records.pb.h"
 
 #define STATE_DIR_FORMAT 1
@@ -153,6 +153,11 @@ static int check_command(const struct store *s, uint32_t op, size_t payload_byte
 	return s->full.code != 0 ? err_set(e, E_NOSPACE, "%s", s->full.text) : 0;
 }
 
+static void come_again(struct loop_defer *d)
+{
+	(void)d;     /* what another hook proposes after ours ran must not wait for the next event */
+}
+
 static struct command *propose(struct store *s, uint32_t op, struct str payload, struct propose *p)
 {
 	struct err e = { 0 };
@@ -170,6 +175,7 @@ static struct command *propose(struct store *s, uint32_t op, struct str payload,
 	if (payload.len > 0)
 		memcpy(c->data + ENVELOPE_BYTES, payload.p, payload.len);
 	list_push(&s->queue, &c->link);
+	loop_defer(s->loop, &s->again, come_again);
 	return c;
 }
 
@@ -295,7 +301,7 @@ static void name_cluster(struct store *s)
 	m.cluster_id = id;
 	m.has_unix_us = true;
 	m.unix_us = loop_unix_us(s->loop);
-	(void)pb_write(&b, rec_MetaInit_fields, &m, &e);      /* a few bytes into a buffer without a bound */
+	(void)pb_write(rec_MetaInit_fields, &m, &b, &e);      /* a few bytes into a buffer without a bound */
 	s->init_proposed = true;
 	store_propose(s, rec_Op_OP_META_INIT, buf_view(&b), NAME_TIMEOUT_US, &s->init, cluster_named);
 }
@@ -478,6 +484,7 @@ void store_close(struct store *s)
 	loop_timer_stop(&s->retry);
 	propose_cancel(&s->init);
 	loop_defer_cancel(&s->refuse);
+	loop_defer_cancel(&s->again);
 	snap_close(s);
 	raft_io_close(s);
 	if (s->started && s->stopped.code == 0 && snap_mark_clean(s, &e) != 0)

@@ -114,7 +114,7 @@ struct store {
 	uint64_t snap_due;                   /* raft_io_written at which the next checkpoint is due */
 
 	struct list queue, pending, refused; /* struct command */
-	struct loop_defer refuse;
+	struct loop_defer refuse, again;
 	struct loop_hook hook;
 	struct loop_timer retry;             /* of an apply that met a full disk */
 	struct propose init;                 /* of OP_META_INIT */
