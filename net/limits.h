@@ -23,6 +23,7 @@
 #define LIMIT_JSON_DEPTH           64                  /* nesting of JSON from outside */
 #define LIMIT_PB_DEPTH             64                  /* nesting of protobuf messages from outside */
 #define LIMIT_RPC_FRAME_BYTES      (16 * 1024 * 1024)  /* one frame between our own nodes */
+#define LIMIT_RPC_ANONYMOUS_BYTES  (64 * 1024)         /* one frame of a peer without a certificate: a join request fits */
 #define LIMIT_RPC_CALLS            10000               /* unanswered calls on one connection */
 #define LIMIT_RECORD_BYTES         (16 * 1024 * 1024)  /* one RecordIO record */
 #define LIMIT_OP_BYTES             (4 * 1024 * 1024)   /* one replicated command */
@@ -34,3 +35,16 @@
 #define LIMIT_DNS_TCP_BYTES        (256 * 1024)        /* pipelined questions not yet answered on one connection */
 #define LIMIT_DNS_TCP_IDLE_US      (30LL * 1000000)    /* a whole TCP connection; RFC 7766 leaves it to the server */
 #define LIMIT_VIP_CONNECTIONS      5000                /* through the userspace proxy: two descriptors each */
+#define LIMIT_IMAGE_LAYERS         120                 /* layers of an image; their names fit one page of mount options */
+#define LIMIT_IMAGE_MANIFESTS      1000                /* images in one archive or layout */
+#define LIMIT_IMAGE_JSON_BYTES     (4 * 1024 * 1024)   /* index, manifest or config of an image */
+#define LIMIT_IMAGE_BYTES          (64LL << 30)        /* one layer or archive, unpacked */
+#define LIMIT_IMAGE_ENTRIES        5000000             /* files in one layer or archive */
+#define LIMIT_FILES_READ_BYTES     (64 * 1024)         /* one answer of /files/read, as Mesos' 16 pages */
+#define LIMIT_FILES_BROWSE         10000               /* entries of one directory listed by /files/browse */
+#define LIMIT_TASK_ARGS            4096                /* words of a task's command line */
+#define LIMIT_TASK_ENV_BYTES       (1024 * 1024)       /* environment of a task; execve takes about as much */
+#define LIMIT_TASK_INFO_BYTES      (512 * 1024)        /* one launched task; its row of the view and its intent must fit theirs */
+#define LIMIT_FRAMEWORK_INFO_BYTES (256 * 1024)        /* what a framework says of itself */
+#define LIMIT_AGENT_INFO_BYTES     (256 * 1024)        /* what an agent says of itself: resources and attributes */
+#define LIMIT_STATUSES             32                  /* states of one task that are remembered, newest last */
