@@ -182,8 +182,10 @@ static int apply_command(struct fsm *f, struct kv_txn *txn, struct fsm_item *ite
 	rc = slot->row->apply(nested, env.payload, &ctx, &item->reply, &item->err);
 	if (kv_map_full(nested))
 		rc = E_NOSPACE;
-	if (rc == 0)
+	if (rc == 0) {
+		item->err.code = 0;         /* a row that was not there on the way is no failure */
 		return kv_commit(nested, e);
+	}
 	kv_abort(nested);
 	buf_reset(&item->reply);
 	if (!is_local(rc))

@@ -237,12 +237,14 @@ void state_apply(struct store *s)
 	struct fsm_item *items = NULL;
 	struct err e = { 0 };
 	size_t n;
+	int rc = 0;
 	bool any = false;
 	if (s->stopped.code != 0 || s->fsm.index >= s->commit)
 		return;
 	items = xcalloc(APPLY_MAX, sizeof(*items));
-	while (e.code == 0 && s->stopped.code == 0 && (n = take_items(s, items)) > 0) {
-		if (fsm_apply(&s->fsm, items, n, &e) != 0)
+	while (s->stopped.code == 0 && (n = take_items(s, items)) > 0) {
+		rc = fsm_apply(&s->fsm, items, n, &e);
+		if (rc != 0)
 			break;
 		s->full.code = 0;
 		any = true;
@@ -258,7 +260,7 @@ void state_apply(struct store *s)
 	free(items);
 	if (any)
 		tell_applied(s);
-	if (e.code != 0)
+	if (rc != 0)
 		apply_failed(s, &e);
 }
 
