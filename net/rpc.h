@@ -35,7 +35,7 @@ struct rpc_handlers {
 struct rpc_server;
 int rpc_listen(struct loop *l, const struct sock_addr *a, struct tls_ctx *tls, const struct rpc_handlers *h, void *arg,
 	       struct rpc_server **out, struct err *e);
-void rpc_server_free(struct rpc_server *s);
+void rpc_server_free(struct rpc_server *s);        /* NULL ok; its connections end as if broken: closed() is called */
 uint16_t rpc_server_port(const struct rpc_server *s);
 
 /* Connect once. On failure closed() is called; reconnecting with backoff is the caller's (roles/leader.c). */
@@ -52,12 +52,13 @@ bool rpc_peer_full(const struct rpc_peer *p);      /* too much unsent: leave out
 
 /* One-way message. */
 void rpc_send(struct rpc_peer *p, uint32_t method, struct str payload);
-/* A call: done runs once with the reply (e->code 0) or an error, unless cancelled. */
+/* A call: done runs once with the reply (e->code 0) or an error, unless cancelled. timeout_us 0: as long as the connection. */
 struct rpc_call {
 	struct list link;
 	uint64_t id;
 	struct loop_timer timer;
-	struct rpc_peer *peer;
+	struct rpc_peer *peer;       /* NULL: not waiting */
+	int refused;                 /* code that done is about to get: the call never left */
 	void (*done)(struct rpc_call *c, struct str reply, const struct err *e);
 };
 void rpc_call_start(struct rpc_peer *p, struct rpc_call *c, uint32_t method, struct str payload, int64_t timeout_us,

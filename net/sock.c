@@ -90,7 +90,7 @@ void sock_addr_text(const struct sock_addr *a, char out[SOCK_ADDR_TEXT])
 	char host[SOCK_ADDR_TEXT];
 	sock_addr_host(a, host);
 	if (a->len == 0 || a->sa.sa_family == AF_UNIX)
-		(void)snprintf(out, SOCK_ADDR_TEXT, "%s", host[0] ? host : "unix");
+		(void)snprintf(out, SOCK_ADDR_TEXT, "%s", host[0] ? host : "unix socket");
 	else
 		(void)snprintf(out, SOCK_ADDR_TEXT, a->sa.sa_family == AF_INET6 ? "[%.64s]:%u" : "%.64s:%u", host, sock_addr_port(a));
 }
