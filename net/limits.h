@@ -48,3 +48,4 @@
 #define LIMIT_FRAMEWORK_INFO_BYTES (256 * 1024)        /* what a framework says of itself */
 #define LIMIT_AGENT_INFO_BYTES     (256 * 1024)        /* what an agent says of itself: resources and attributes */
 #define LIMIT_STATUSES             32                  /* states of one task that are remembered, newest last */
+#define LIMIT_SCHED_CALL_BYTES     (8 * 1024 * 1024)   /* one scheduler call: an ACCEPT with thousands of tasks */

@@ -12,12 +12,14 @@
  * An id, and the step into and out of UNREACHABLE, is in the registry before anybody sees it: `changing` marks the wait, during
  * which the agent is asked to come again. Source: Mesos' master (registration table, observer, reconciliation).
  */
-#include "roles/master/mesos/model.h"
-
 #include <inttypes.h>
+#include <pb_encode.h>
 #include <stdio.h>
 
 #include "net/base/log.h"
+#include "net/limits.h"
+#include "roles/master/mesos/model.h"
+
 
 static const char *const agent_states[] = { "recovered", "active", "disconnected", "unreachable" };
 static const struct sm_move_row agent_moves[] = {
@@ -427,6 +429,9 @@ static int check_register(struct model *m, struct arena *arena, struct str paylo
 	int rc = pb_read(arena, dcos_AgentRegister_fields, payload, reg, e);
 	if (rc == 0 && (!reg->info || !reg->ip || !reg->has_port))
 		rc = err_set(e, E_MALFORMED, "a registration needs info, ip and port");
+	size_t size = 0;
+	if (rc == 0 && (!pb_get_encoded_size(&size, mesos_v1_AgentInfo_fields, reg->info) || size > LIMIT_AGENT_INFO_BYTES))
+		rc = err_set(e, E_TOOBIG, "an agent's info must not be larger than %d bytes", LIMIT_AGENT_INFO_BYTES);
 	if (rc == 0)
 		rc = pools_from_v1(&total, reg->info->resources, reg->info->resources_count, e);
 	if (rc == 0 && reg->info->id && (!validate_id(reg->info->id->value, e)))

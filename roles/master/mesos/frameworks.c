@@ -11,9 +11,11 @@
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <pb_encode.h>
 #include <stdio.h>
 
 #include "net/base/log.h"
+#include "net/limits.h"
 #include "roles/master/mesos/model.h"
 
 static const char *const framework_states[] = { "recovered", "active", "disconnected", "completed" };
@@ -394,6 +396,11 @@ struct sched *frameworks_subscribe(struct model *m, const mesos_v1_FrameworkInfo
 	*(id[0] ? &m->metrics.messages_reregister_framework : &m->metrics.messages_register_framework) += 1;
 	if (check_subscribe(m, info, suppressed, suppressed_count, e) != 0 || blob_pack(&packed, mesos_v1_FrameworkInfo_fields, info, e) != 0)
 		return NULL;
+	if (packed.len > LIMIT_FRAMEWORK_INFO_BYTES) {
+		err_set(e, E_TOOBIG, "FrameworkInfo is larger than %d bytes", LIMIT_FRAMEWORK_INFO_BYTES);
+		blob_fini(&packed);
+		return NULL;
+	}
 	struct sched *s = xcalloc(1, sizeof(*s));
 	struct subscription *sub = xcalloc(1, sizeof(*sub));
 	*s = (struct sched){ .model = m, .pending = &sub->p, .sink = sink, .info = packed, .suppressed_count = suppressed_count };
@@ -415,8 +422,11 @@ struct sched *frameworks_subscribe(struct model *m, const mesos_v1_FrameworkInfo
 int frameworks_update(struct model *m, struct framework *f, const mesos_v1_scheduler_Call_UpdateFramework *call, struct err *e)
 {
 	const mesos_v1_FrameworkInfo *info = call->framework_info;
+	size_t size;
 	if (check_subscribe(m, info, call->suppressed_roles, call->suppressed_roles_count, e) != 0)
 		return e->code;
+	if (!pb_get_encoded_size(&size, mesos_v1_FrameworkInfo_fields, info) || size > LIMIT_FRAMEWORK_INFO_BYTES)
+		return err_set(e, E_TOOBIG, "FrameworkInfo is larger than %d bytes", LIMIT_FRAMEWORK_INFO_BYTES);
 	if (!cstr_eq(info->user, f->info->user))
 		return err_set(e, E_USAGE, "Updating 'FrameworkInfo.user' is unsupported; attempted to update from '%s' to '%s'",
 			       f->info->user, info->user);

@@ -31,10 +31,15 @@ struct sched *mesos_subscribe_roles(struct mesos *ms, const mesos_v1_FrameworkIn
 /* sched_api.c: POST /api/v1/scheduler */
 void sched_api_call(struct http_req *r);
 
-/* state_json.c: documents about the cluster, rendered from the view on a worker thread. state_misc.c: the small ones. */
-void state_json_state(struct http_req *r);
-void state_json_summary(struct http_req *r);
-void state_json_slaves(struct http_req *r);
-void state_json_frameworks(struct http_req *r);
-void state_json_tasks(struct http_req *r);
-void state_json_roles(struct http_req *r);
+/* documents.c: what is rendered from the view on a worker thread */
+void documents_state(struct http_req *r);
+void documents_summary(struct http_req *r);
+void documents_slaves(struct http_req *r);
+void documents_frameworks(struct http_req *r);
+void documents_tasks(struct http_req *r);
+
+/* endpoints.c */
+struct jw;
+void endpoints_reply(struct http_req *r, const char *jsonp, struct buf *json);    /* 200, as JSON or JSONP */
+void endpoints_version(struct jw *w);                                             /* members of /version */
+void endpoints_flags(struct mesos *ms, struct buf *out);                          /* {"name":"text",...} */

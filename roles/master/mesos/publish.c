@@ -61,6 +61,10 @@ static void write_agent(struct model *m, const struct agent *a)
 {
 	struct arena arena = ARENA_INIT;
 	struct pools used = { 0 };
+	if (a->sm.state == AGENT_UNREACHABLE) {
+		publish_agent_gone(m, a);
+		return;
+	}
 	dcos_ViewAgent row = {
 		.info = a->info, .ip = (char *)a->ip, .has_port = true, .port = a->port,
 		.has_active = true, .active = a->sm.state == AGENT_ACTIVE,
@@ -114,6 +118,9 @@ static void write_task(struct model *m, const struct task *t)
 	mesos_v1_TaskInfo info;
 	mesos_v1_TaskStatus *statuses = arena_array(&arena, mesos_v1_TaskStatus, t->status_count);
 	blob_unpack(&t->info, &arena, mesos_v1_TaskInfo_fields, &info);
+	info.data = NULL;          /* for executors only, and large */
+	if (info.executor)
+		info.executor->data = NULL;
 	for (size_t i = 0; i < t->status_count; i++)
 		blob_unpack(&t->statuses[i], &arena, mesos_v1_TaskStatus_fields, &statuses[i]);
 	dcos_ViewTask row = {

@@ -10,7 +10,7 @@
  */
 #include "roles/master/mesos/model.h"
 
-#include <stdio.h>
+#include "net/limits.h"
 
 #define INTENTS_BYTES (1024 * 1024)       /* of launches in one proposal; far below LIMIT_OP_BYTES with the keys */
 
@@ -74,7 +74,12 @@ void tasks_add_status(struct task *t, const mesos_v1_TaskStatus *status)
 	kept.data = NULL;
 	if (t->status_count > 0)
 		blob_unpack(&t->statuses[t->status_count - 1], &arena, mesos_v1_TaskStatus_fields, &last);
-	if (t->status_count == 0 || last.state != status->state) {
+	bool new_state = t->status_count == 0 || last.state != status->state;
+	if (new_state && t->status_count == LIMIT_STATUSES) {
+		blob_fini(&t->statuses[0]);
+		memmove(&t->statuses[0], &t->statuses[1], (LIMIT_STATUSES - 1) * sizeof(*t->statuses));
+		t->statuses[LIMIT_STATUSES - 1] = (struct blob){ 0 };
+	} else if (new_state) {
 		t->statuses = xrealloc(t->statuses, (t->status_count + 1) * sizeof(*t->statuses));
 		t->statuses[t->status_count++] = (struct blob){ 0 };
 	}
@@ -160,6 +165,11 @@ static struct task *task_new(struct model *m, struct framework *f, struct agent 
 	struct blob packed = { 0 };
 	if (blob_pack(&packed, mesos_v1_TaskInfo_fields, info, e) != 0)
 		return NULL;
+	if (packed.len > LIMIT_TASK_INFO_BYTES) {
+		err_set(e, E_TOOBIG, "Task is larger than %d bytes", LIMIT_TASK_INFO_BYTES);
+		blob_fini(&packed);
+		return NULL;
+	}
 	forget_completed(m, f, info->task_id->value);
 	struct task *t = xcalloc(1, sizeof(*t));
 	*t = (struct task){
