@@ -147,7 +147,7 @@ static int clean_up_after(struct look_config *c, struct err *e)
 		return err_set(e, E_NOTFOUND, "no cluster runs from '%s', and none was started there", c->up.state_dir);
 	int rc = flag_parse(up_flag_tables, &up, 1, args, false, &argi, e);
 	if (rc == 0)
-		rc = plan_make(&a, &up, &plan, e);
+		rc = cluster_plan_make(&a, &up, &plan, e);
 	if (rc == 0)
 		rc = isolate_down(&plan, e);
 	if (rc == 0)

@@ -301,7 +301,7 @@ static int start(struct up *u, struct err *e)
 	static const struct control_events control_ev = { .down = end, .node_down = node_down };
 	int rc = lock_dir(u, e);
 	if (rc == 0)
-		rc = plan_make(&u->arena, &u->config, &u->plan, e);
+		rc = cluster_plan_make(&u->arena, &u->config, &u->plan, e);
 	if (rc == 0)
 		rc = write_flags(&u->config, e);
 	if (rc == 0)

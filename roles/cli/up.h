@@ -69,7 +69,7 @@ struct plan {
 };
 
 /* Nodes, addresses and command lines. Pure; memory in the arena, strings of config borrowed. E_USAGE, E_INVALID. */
-int plan_make(struct arena *a, const struct up_config *c, struct plan *out, struct err *e);
+int cluster_plan_make(struct arena *a, const struct up_config *c, struct plan *out, struct err *e);
 
 /* ---- isolation (isolate.c): idempotent, so a cluster that was killed is taken over as it stands ---- */
 int isolate_up(const struct plan *p, struct err *e);

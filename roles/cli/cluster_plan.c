@@ -159,7 +159,7 @@ static int parse_subnet(struct plan *p, struct err *e)
 	return 0;
 }
 
-int plan_make(struct arena *a, const struct up_config *c, struct plan *out, struct err *e)
+int cluster_plan_make(struct arena *a, const struct up_config *c, struct plan *out, struct err *e)
 {
 	struct plan p = { .config = c };
 	int rc = parse_subnet(&p, e);
