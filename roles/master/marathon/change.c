@@ -29,7 +29,10 @@ void change_free(struct change *c)
 	}
 	for (size_t i = 0; i < c->ended_count; i++)
 		free(c->ended[i]);
+	for (size_t i = 0; i < c->kill_count; i++)
+		free(c->kill[i]);
 	deployment_free(c->deployment);
+	free(c->kill);
 	free(c->ended);
 	free(c->rows);
 	free(c);
@@ -47,6 +50,12 @@ static void add_row(struct change *c, const char *id, struct spec *after)
 
 void change_put(struct change *c, struct spec *after) { add_row(c, after->id, after); }
 void change_remove(struct change *c, const char *id) { add_row(c, id, NULL); }
+
+void change_kill(struct change *c, const char *task_id)
+{
+	c->kill = xrealloc(c->kill, (c->kill_count + 1) * sizeof(*c->kill));
+	c->kill[c->kill_count++] = xstrdup(task_id);
+}
 
 bool change_must_wait(const struct change *c)
 {
@@ -198,6 +207,11 @@ static void make_in_model(struct change *c)
 		service_ports_count(c->ma, after, -1);     /* app_set_spec counts them again */
 		app_set_spec(app_get_or_new(c->ma, c->rows[i].id), after);
 	}
+	for (size_t i = 0; i < c->kill_count; i++) {
+		struct instance *in = map_find_c(&c->ma->instances, c->kill[i]);
+		if (in)
+			session_kill(in);
+	}
 	if (c->deployment) {
 		LOG(INFO, "deployment started", "id=%s apps=%zu steps=%u", c->deployment->id, c->count, c->deployment->step_count);
 		deployment_add(c->ma, MOVE(c->deployment));
@@ -273,14 +287,19 @@ static void on_ended(struct change *c, const struct err *e)
 	loop_timer_start(c->ma->loop, &c->ma->end_retry, SEC, on_end_retry);
 }
 
-void change_end_deployment(struct marathon *ma, struct deployment *d)
+void change_cancel_deployment(struct marathon *ma, struct deployment *d, struct http_req *r, void (*done)(struct change *c, const struct err *e))
 {
-	struct change *c = change_new(ma, NULL);
+	struct change *c = change_new(ma, r);
 	c->ended = xcalloc(1, sizeof(*c->ended));
 	c->ended[c->ended_count++] = xstrdup(d->id);
-	c->done = on_ended;
-	d->ending = true;
+	c->done = done;
 	submit(c);
+}
+
+void change_end_deployment(struct marathon *ma, struct deployment *d)
+{
+	d->ending = true;
+	change_cancel_deployment(ma, d, NULL, on_ended);
 }
 
 void changes_cancel(struct marathon *ma)

@@ -97,6 +97,15 @@ char *path_parent(struct arena *a, const char *path)
 	return slash && slash != path ? arena_str(a, str_n(path, (size_t)(slash - path))) : arena_strdup(a, "/");
 }
 
+int path_compare(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	/* '/' goes before everything: "/a/x" stands with "/a", not behind "/a-b". */
+	int x = *a == '/' ? 1 : (unsigned char)*a, y = *b == '/' ? 1 : (unsigned char)*b;
+	return x - y;
+}
+
 bool path_within(const char *path, const char *group)
 {
 	size_t n = strlen(group);

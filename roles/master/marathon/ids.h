@@ -12,6 +12,7 @@ const char *path_fault(const char *path);
 char *path_safe(struct arena *a, const char *path);       /* "/a/b" -> "a_b" */
 char *path_hostname(struct arena *a, const char *path);   /* "/a/b" -> "b.a" */
 char *path_parent(struct arena *a, const char *path);     /* "/a/b" -> "/a"; "/a" -> "/" */
+int path_compare(const char *a, const char *b);           /* order in which each group's members stand together */
 bool path_within(const char *path, const char *group);    /* in the group or below */
 
 /* Version 1 UUIDs (RFC 9562 5.1): time, a sequence that moves when time stands still, a random node. */

@@ -143,19 +143,25 @@ struct change {
 	size_t count, cap;
 	struct deployment *deployment;          /* owned until stored; may be NULL */
 	char deployment_id[37], version[32];
+	bool created;                           /* the answer is 201 */
 	char **ended;                           /* owned: deployments that end by this */
 	size_t ended_count;
+	char **kill;                            /* owned: tasks to be killed once it is stored */
+	size_t kill_count;
 };
 struct change *change_new(struct marathon *ma, struct http_req *r);
 void change_free(struct change *c);             /* of one that was not started; NULL ok */
 void change_put(struct change *c, struct spec *after);     /* takes */
 void change_remove(struct change *c, const char *id);
+void change_kill(struct change *c, const char *task_id);
 /* Some app of it is changing already: park the request and decide again later. */
 bool change_must_wait(const struct change *c);
 /* The running deployments it would get in the way of, appended as [{"id":…}]; false: none. */
 bool change_conflicts(const struct change *c, struct buf *out);
 /* Plan, store, apply. Conflicting deployments are cancelled: callers without force have asked change_conflicts. */
 void change_start(struct change *c, void (*done)(struct change *c, const struct err *e));
+/* End a deployment without its target, on a client's wish. */
+void change_cancel_deployment(struct marathon *ma, struct deployment *d, struct http_req *r, void (*done)(struct change *c, const struct err *e));
 /* A deployment reached its end. */
 void change_end_deployment(struct marathon *ma, struct deployment *d);
 void changes_cancel(struct marathon *ma);
@@ -198,6 +204,8 @@ void out_spec(struct jw *w, const char *key, const struct spec *s);
 void out_task(struct jw *w, const char *key, const struct instance *i);
 void out_deployment(struct jw *w, const char *key, struct marathon *ma, const struct deployment *d);
 void out_plan(struct jw *w, const char *key, const struct deployment *d);
+
+/* ---- queue.c ---- */
 void out_queue(struct jw *w, struct marathon *ma, bool last_offers);
 /* Why the app waits, as a sentence; false: it does not. */
 bool out_waiting(struct buf *out, const struct app *app);
@@ -217,19 +225,32 @@ void api_deployed(struct change *c, const struct err *e);   /* {"version":…,"d
 /* api_apps.c */
 void api_apps_list(struct http_req *r);
 void api_apps_create(struct http_req *r);
-void api_apps_get(struct http_req *r);
 void api_apps_put(struct http_req *r);
-void api_apps_post(struct http_req *r);      /* …/restart */
-void api_apps_delete(struct http_req *r);    /* …, …/tasks, …/tasks/{id} */
-/* A definition becomes the spec of the next version; answers the request and returns NULL when it cannot. */
+void api_app_get(struct http_req *r);
+void api_app_put(struct http_req *r);
+void api_app_restart(struct http_req *r);
+void api_app_delete(struct http_req *r);
+void api_app_versions(struct http_req *r);
+void api_app_version(struct http_req *r);
+/* Apps of a group and below, by id; arena array of borrowed pointers. */
+struct app **api_apps_within(struct marathon *ma, struct arena *a, const char *group, size_t *out_count);
+unsigned api_embed(struct http_req *r, unsigned embed);
+/* api_spec.c */
+/*
+ * A definition as the spec of the next version of an app; `before` NULL: a new one. With `replace` nothing of it is kept. The version
+ * is before's when nothing differs. NULL: the request is answered.
+ */
 struct spec *api_spec(struct http_req *r, yyjson_mut_doc *doc, yyjson_mut_val *in, const char *base, const struct spec *before, bool replace);
+/* s as the next version, with so many instances; new_config: running instances are to be replaced. */
 struct spec *api_spec_again(struct marathon *ma, const struct spec *s, int64_t instances, bool new_config);
 /* api_tasks.c */
 void api_tasks_list(struct http_req *r);
 void api_tasks_delete(struct http_req *r);
-void api_tasks_of_app(struct http_req *r, const char *id);
-void api_tasks_kill(struct http_req *r, const char *id, struct str task_id);    /* task_id.p NULL: all (on ?host) */
+void api_app_tasks(struct http_req *r);
+void api_app_tasks_delete(struct http_req *r);
+void api_app_task_delete(struct http_req *r);
 /* api_groups.c */
-void api_groups_get(struct http_req *r);
-void api_groups_put(struct http_req *r);
-void api_groups_delete(struct http_req *r);
+void api_group_get(struct http_req *r);
+void api_group_apps(struct http_req *r);
+void api_group_put(struct http_req *r);
+void api_group_delete(struct http_req *r);
