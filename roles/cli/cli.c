@@ -11,7 +11,9 @@
 #include "gen/version.h"
 #include "roles/roles.h"
 
-static const struct command *const groups[] = { cluster_commands, config_commands, marathon_commands, node_commands, task_commands };
+static const struct command *const groups[] = {
+	app_commands, cluster_commands, config_commands, marathon_commands, node_commands, task_commands,
+};
 
 #define WORDS_MAX 4
 

@@ -8,8 +8,9 @@
 
 /* Every flag any command takes; each row's table names those that it does. */
 struct cli_flags {
-	bool json, quiet, all, completed, inactive, follow, force, scale, attached, long_form, info;
-	char *lines, *app_version, *max_count, *host, *field, *interval;
+	bool json, quiet, all, completed, follow, force, scale, wipe, attached, long_form;
+	int64_t max_count, interval_us;
+	char *lines, *app_version, *host;
 };
 
 struct cli {
@@ -18,6 +19,8 @@ struct cli {
 	char **args;             /* words behind the command's */
 	int argc;
 	char *url;               /* of the attached cluster; made by cli_url */
+	int64_t timeout_us;      /* of one request; 0: three minutes */
+	bool interrupted;        /* by Ctrl-C, after client_catch_interrupt */
 };
 
 struct command {
@@ -30,11 +33,12 @@ struct command {
 	const char *help;        /* one line */
 };
 #define CMD_END { .words = NULL }
-extern const struct command config_commands[], cluster_commands[], marathon_commands[], task_commands[], node_commands[];
+extern const struct command app_commands[], cluster_commands[], config_commands[], marathon_commands[], node_commands[], task_commands[];
 
 #define FLAG_AT(field) offsetof(struct cli_flags, field)
 #define FLAG_JSON  { "json", FLAG_BOOL, FLAG_AT(json), "false", 0, 0, NULL, "print JSON" }
-#define FLAG_QUIET { "quiet", FLAG_BOOL, FLAG_AT(quiet), "false", 0, 0, NULL, "print only the ids" }
+#define FLAG_QUIET { "quiet", FLAG_BOOL, FLAG_AT(quiet), "false", 0, 0, NULL, "print only the ids" }, \
+		   { "q", FLAG_BOOL, FLAG_AT(quiet), "false", 0, 0, NULL, "the same" }
 #define FLAG_FORCE { "force", FLAG_BOOL, FLAG_AT(force), "false", 0, 0, NULL, "override a running deployment" }
 
 /* URL of the attached cluster without a slash at the end. E_NOTFOUND says how to attach one. */
@@ -50,19 +54,28 @@ struct answer {
 };
 void answer_fini(struct answer *a);
 #define AUTO_ANSWER __attribute__((cleanup(answer_fini)))
+yyjson_val *answer_json(const struct answer *a);       /* NULL when the body is no JSON: the json_ helpers take that */
 /*
- * path begins with '/' and is below the cluster's URL. Statuses of 400 and more are errors with the server's own sentence,
- * except those in `allow` (0 ends it; may be NULL).
+ * path begins with '/' and is below the cluster's URL, or is a whole URL. Statuses of 400 and more are errors with the server's
+ * own sentence (E_NOTFOUND for 404), except those in `allow` (0 ends it; may be NULL).
  */
 int client_call(struct cli *c, enum http_method method, const char *path, const char *body, const int *allow, struct answer *out,
 		struct err *e);
 int client_get(struct cli *c, const char *path, struct answer *out, struct err *e);
-/* Stream an answer to `piece` until it ends or piece returns false. */
+/* From now on Ctrl-C sets c->interrupted and ends what is being waited for. */
+void client_catch_interrupt(struct cli *c);
+void client_pause(struct cli *c, int64_t delay_us);
+/* An answer that is handed on as it comes. */
 struct client_stream {
-	bool (*piece)(void *arg, struct str bytes);
+	char *path;              /* as of client_call */
+	/* False ends all streams. */
+	bool (*piece)(struct client_stream *s, struct str bytes);
 	void *arg;
+	bool ended;              /* out: by the server, with err.code 0, or by a failure */
+	struct err err;
 };
-int client_stream(struct cli *c, const char *path, const struct client_stream *s, struct err *e);
+/* Run all side by side until each has ended, a piece() returned false, or Ctrl-C. An error only if they could not begin. */
+int client_streams(struct cli *c, struct client_stream *streams, size_t count, struct err *e);
 
 /* ---- tables (table.c): no borders, header in upper case, two spaces between columns, as the dcos CLI prints them ---- */
 struct table;
