@@ -12,7 +12,7 @@
 #include "roles/roles.h"
 
 static const struct command *const groups[] = {
-	app_commands, cluster_commands, config_commands, marathon_commands, node_commands, task_commands,
+	app_commands, cluster_commands, config_commands, log_commands, marathon_commands, node_commands, task_commands,
 };
 
 #define WORDS_MAX 4

@@ -33,12 +33,14 @@ struct command {
 	const char *help;        /* one line */
 };
 #define CMD_END { .words = NULL }
-extern const struct command app_commands[], cluster_commands[], config_commands[], marathon_commands[], node_commands[], task_commands[];
+extern const struct command app_commands[], cluster_commands[], config_commands[], log_commands[], marathon_commands[], node_commands[], task_commands[];
 
 #define FLAG_AT(field) offsetof(struct cli_flags, field)
 #define FLAG_JSON  { "json", FLAG_BOOL, FLAG_AT(json), "false", 0, 0, NULL, "print JSON" }
 #define FLAG_QUIET { "quiet", FLAG_BOOL, FLAG_AT(quiet), "false", 0, 0, NULL, "print only the ids" }, \
 		   { "q", FLAG_BOOL, FLAG_AT(quiet), "false", 0, 0, NULL, "the same" }
+#define FLAG_ALL       { "all", FLAG_BOOL, FLAG_AT(all), "false", 0, 0, NULL, "running and completed tasks" }
+#define FLAG_COMPLETED { "completed", FLAG_BOOL, FLAG_AT(completed), "false", 0, 0, NULL, "completed tasks" }
 #define FLAG_FORCE { "force", FLAG_BOOL, FLAG_AT(force), "false", 0, 0, NULL, "override a running deployment" }
 
 /* URL of the attached cluster without a slash at the end. E_NOTFOUND says how to attach one. */
@@ -86,4 +88,12 @@ void table_sort(struct table *t, size_t column);
 void table_print(const struct table *t);
 void table_free(struct table *t);
 
-void print_json(const yyjson_val *v);       /* pretty, newline */
+void print_json(const yyjson_val *v);       /* pretty, newline; NULL prints null */
+/* Some values of several documents as one JSON list. */
+struct json_list {
+	struct buf out;      /* caller calls buf_fini */
+	size_t count;
+};
+#define JSON_LIST_INIT { .out = BUF_INIT }
+void json_list_add(struct json_list *l, const yyjson_val *v);
+void json_list_print(struct json_list *l);

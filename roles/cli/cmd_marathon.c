@@ -103,25 +103,24 @@ static int cmd_deployment_list(struct cli *c, struct err *e)
 	if (rc != 0)
 		return rc;
 	struct table *t = table_new("<APP|POD|ACTION|PROGRESS|<ID");
-	AUTO_BUF struct buf json = BUF_INIT;
-	size_t n = 0;
+	struct json_list list = JSON_LIST_INIT;
 	yyjson_arr_iter_init(answer_json(&a), &it);
 	while ((d = yyjson_arr_iter_next(&it))) {
 		if (!concerns(d, app))
 			continue;
 		if (c->flags.quiet)
 			puts(json_str(d, "id", ""));
-		buf_puts(&json, n++ > 0 ? ",\n" : "");
-		json_write(&json, d, true);
+		json_list_add(&list, d);
 		add_deployment(t, d);
 	}
 	if (c->flags.json)
-		printf("[%s%s%s]\n", n > 0 ? "\n" : "", buf_cstr(&json), n > 0 ? "\n" : "");
-	else if (n == 0)
+		json_list_print(&list);
+	else if (list.count == 0)
 		rc = err_set(e, E_NOTFOUND, app ? "There are no deployments for '%s'" : "There are no deployments", app);
 	else if (!c->flags.quiet)
 		table_print(t);
 	table_free(t);
+	buf_fini(&list.out);
 	return rc;
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* What commands print: tables as the dcos CLI of DC/OS 1.8 lays them out (no lines, two spaces behind each column), and JSON. */
 #include <stdio.h>
 
 #include "roles/cli/cli.h"
@@ -15,7 +16,6 @@ struct table {
 	size_t columns;
 	struct row *rows;
 	size_t count, cap;
-	size_t sort_column;
 };
 
 struct table *table_new(const char *columns)
@@ -43,17 +43,11 @@ void table_add(struct table *t, const char *const *cells)
 		r->cells[i] = xstrdup(!cells[i] ? "N/A" : cells[i][0] ? cells[i] : "---");
 }
 
-static int by_column(const void *a, const void *b, void *arg)
-{
-	size_t column = *(const size_t *)arg;
-	return strcmp(((const struct row *)a)->cells[column], ((const struct row *)b)->cells[column]);
-}
-
 /* Insertion keeps equal rows in order; the tables people read are short. */
 void table_sort(struct table *t, size_t column)
 {
 	for (size_t i = 1; i < t->count; i++)
-		for (size_t j = i; j > 0 && by_column(&t->rows[j - 1], &t->rows[j], &column) > 0; j--) {
+		for (size_t j = i; j > 0 && strcmp(t->rows[j - 1].cells[column], t->rows[j].cells[column]) > 0; j--) {
 			struct row swap = t->rows[j];
 			t->rows[j] = t->rows[j - 1];
 			t->rows[j - 1] = swap;
@@ -115,6 +109,19 @@ void table_free(struct table *t)
 void print_json(const yyjson_val *v)
 {
 	AUTO_BUF struct buf out = BUF_INIT;
-	json_write(&out, v, true);
-	puts(buf_cstr(&out));
+	if (v)
+		json_write(&out, v, true);
+	puts(v ? buf_cstr(&out) : "null");
+}
+
+void json_list_add(struct json_list *l, const yyjson_val *v)
+{
+	buf_puts(&l->out, l->count++ > 0 ? ",\n" : "[\n");
+	json_write(&l->out, v, true);
+}
+
+void json_list_print(struct json_list *l)
+{
+	buf_puts(&l->out, l->count > 0 ? "\n]" : "[]");
+	puts(buf_cstr(&l->out));
 }
