@@ -48,6 +48,8 @@ static void again(struct leader *l, const struct err *e)
 		l->complained = true;
 	}
 	rpc_call_cancel(&l->ask);
+	if (l->peer && l->node->view)
+		view_serve_closed(l->node->view, l->peer);
 	rpc_peer_close(MOVE(l->peer));
 	bool was_up = l->is_up;
 	l->is_up = false;
@@ -123,6 +125,8 @@ static void on_open(struct rpc_peer *p)
 static void on_close(struct rpc_peer *p, const struct err *e)
 {
 	struct leader *l = rpc_peer_arg(p);
+	if (l->node->view)
+		view_serve_closed(l->node->view, p);
 	l->peer = NULL;
 	again(l, e);
 }
@@ -167,6 +171,8 @@ void leader_stop(struct leader *l)
 	if (!l)
 		return;
 	rpc_call_cancel(&l->ask);
+	if (l->peer && l->node->view)
+		view_serve_closed(l->node->view, l->peer);
 	rpc_peer_close(l->peer);
 	loop_timer_stop(&l->retry);
 	free(l);

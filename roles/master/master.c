@@ -156,8 +156,8 @@ static int start(struct master *m, struct listeners *ls, struct err *e)
 	int rc = identity_master(&m->node, e);
 	if (rc == 0)
 		rc = node_open_view(&m->node, e);
-	if (rc == 0 && !view_try_lock(m->node.view))
-		rc = err_set(e, E_BUSY, "another process uses the state directory '%s'", m->node.config->state_dir);
+	if (rc == 0)
+		rc = view_claim(m->node.view, e);
 	if (rc == 0)
 		rc = open_store(m, e);
 	if (rc != 0)
