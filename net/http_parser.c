@@ -20,7 +20,7 @@ static struct http_row *last_row(struct http_parser *p) { return (struct http_ro
 static int refuse(struct http_parser *p, int status, const char *why)
 {
 	p->status = status;
-	llhttp_set_error_reason(&p->ll, why);
+	p->why = why;
 	return HPE_USER;
 }
 
@@ -82,13 +82,18 @@ static int on_header_value_complete(llhttp_t *ll)
 
 static int on_headers_complete(llhttp_t *ll)
 {
-	parser_of(ll)->head_pending = true;
+	struct http_parser *p = parser_of(ll);
+	if (ll->type == HTTP_REQUEST && (ll->flags & F_TRANSFER_ENCODING) && !(ll->flags & F_CHUNKED))
+		return refuse(p, 400, "chunked is not the last transfer encoding");
+	p->head_pending = true;
 	return HPE_PAUSED;
 }
 
 static int on_body(llhttp_t *ll, const char *at, size_t len)
 {
 	struct http_parser *p = parser_of(ll);
+	if (len == 0)
+		return 0;   /* what is left to say of a piece that ended with the bytes of the step before */
 	p->piece = str_n(at, len);
 	p->body_pending = true;
 	return HPE_PAUSED;
@@ -144,7 +149,7 @@ static enum http_parsed event_of(struct http_parser *p)
 
 enum http_parsed http_parser_step(struct http_parser *p, const uint8_t *data, size_t len, size_t *out_taken)
 {
-	const char *start = (const char *)data;
+	const char *start = len > 0 ? (const char *)data : "";   /* NULL would make llhttp forget that it is inside a body */
 	if (p->ll.error == HPE_PAUSED) {
 		llhttp_resume(&p->ll);
 		if (p->no_body && p->head_done && !p->body_skipped) {
@@ -194,10 +199,12 @@ void http_parser_head(struct http_parser *p, struct arena *a, struct http_head *
 int http_parser_refusal(const struct http_parser *p, const char **out_why)
 {
 	const char *why = llhttp_get_error_reason(&p->ll);
-	*out_why = why && *why ? why : llhttp_errno_name(llhttp_get_errno(&p->ll));
-	if (p->status != 0)
+	if (p->status != 0) {
+		*out_why = p->why;
 		return p->status;
-	return llhttp_get_errno(&p->ll) == HPE_INVALID_VERSION ? 505 : 400;
+	}
+	*out_why = why && *why ? why : llhttp_errno_name(llhttp_get_errno(&p->ll));
+	return 400;
 }
 
 int64_t http_parser_body_length(const struct http_parser *p)

@@ -25,7 +25,8 @@ struct http_parser {
 	struct buf rows;            /* struct http_row */
 	size_t target_len;          /* without NUL */
 	size_t quiet_bytes;         /* taken since the last piece of body: head, chunk extensions, trailers */
-	int status;                 /* of the refusal, 0 when the bytes are not HTTP */
+	int status;                 /* of a refusal of ours; 0: llhttp refused, or nobody */
+	const char *why;            /* static; with status */
 	bool head_done, value_open; /* value_open: the last row's value is being read */
 	bool no_body, body_skipped;
 	bool head_pending, body_pending, end_pending;   /* told by the last callback, not yet handed to the caller */
@@ -46,7 +47,7 @@ enum http_parsed http_parser_step(struct http_parser *p, const uint8_t *data, si
 enum http_parsed http_parser_eof(struct http_parser *p);
 /* Copy of the head in the arena; texts are NUL-terminated. Once, after PARSED_HEAD. */
 void http_parser_head(struct http_parser *p, struct arena *a, struct http_head *out);
-/* After PARSED_BROKEN: status for the client (400, 414, 431, 501, 505) and why. */
+/* After PARSED_BROKEN: status for the client (400, 414, 431) and why. */
 int http_parser_refusal(const struct http_parser *p, const char **out_why);
 /* After PARSED_HEAD. -1: not known (chunked, or until the end of the connection). */
 int64_t http_parser_body_length(const struct http_parser *p);

@@ -143,6 +143,7 @@ static void conn_linger(struct http_conn *c)
 {
 	c->input = INPUT_LINGER;
 	c->discarded_bytes = 0;
+	c->flushed_seen_bytes = UINT64_MAX;   /* whatever the first look finds is progress */
 	stream_pause(c->stream, false);
 	stream_shutdown(c->stream);
 	loop_timer_start(c->loop, &c->timer, c->server->patience.linger_us, conn_on_timer);
@@ -161,10 +162,10 @@ void http_conn_answered(struct http_conn *c)
 	c->discarded_bytes = 0;
 	if (c->keep_alive)
 		loop_defer(c->loop, &c->defer, conn_on_defer);
-	else if (!c->eof && (c->input != INPUT_DONE || stream_in(c->stream)->len > 0))
-		conn_linger(c);
-	else
+	else if (c->eof)
 		conn_close_flushed(c);
+	else
+		conn_linger(c);
 	conn_leave(c);
 }
 
@@ -549,7 +550,8 @@ static void conn_late(struct http_conn *c)
 		conn_refuse(c, 408, "The request head did not arrive in time");
 		return;
 	}
-	bool waits = (in_head && stream_backlog(c->stream) > 0) || c->input == INPUT_BODY || c->input == INPUT_DONE;
+	bool at_work = c->input == INPUT_BODY || c->input == INPUT_DONE;
+	bool waits = at_work || stream_backlog(c->stream) > 0;
 	if (waits && !conn_stalled(c))
 		loop_timer_start_lazy(c->loop, &c->timer, c->server->patience.stall_us, conn_on_timer);
 	else if (c->input == INPUT_BODY && c->sink == BODY_COLLECT)
