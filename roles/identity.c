@@ -23,7 +23,8 @@
 
 #define PEM_BYTES_MAX (64 * 1024)
 #define CERT_DAYS 3650
-#define JOIN_RETRY_US (100 * MSEC)
+#define JOIN_RETRY_MIN_US (5 * MSEC)       /* a cluster that starts together is ready within moments */
+#define JOIN_RETRY_MAX_US SEC
 #define JOIN_TIMEOUT_US (5 * SEC)
 #define TOKEN_PREFIX "dcos1."
 
@@ -258,6 +259,7 @@ struct join {
 	struct node *node;
 	void (*done)(struct node *n);
 	struct loop_timer retry;
+	int64_t retry_us;       /* the next wait; doubles */
 	struct rpc_peer *peer;
 	struct rpc_call call;
 	struct tls_ctx *tls;
@@ -281,7 +283,8 @@ static void join_later(struct join *j, const struct err *e)
 	rpc_call_cancel(&j->call);
 	rpc_peer_close(MOVE(j->peer));
 	tls_ctx_free(MOVE(j->tls));
-	loop_timer_start(j->node->loop, &j->retry, JOIN_RETRY_US, join_on_retry);
+	loop_timer_start(j->node->loop, &j->retry, j->retry_us, join_on_retry);
+	j->retry_us = MIN(j->retry_us * 2, JOIN_RETRY_MAX_US);
 }
 
 static void join_end(struct join *j)
@@ -427,7 +430,7 @@ void identity_start(struct node *n, void (*done)(struct node *n))
 {
 	struct join *j = xcalloc(1, sizeof(*j));
 	struct err e = { 0 };
-	*j = (struct join){ .node = n, .done = done, .lock_fd = -1 };
+	*j = (struct join){ .node = n, .done = done, .lock_fd = -1, .retry_us = JOIN_RETRY_MIN_US };
 	if (make_dir(n, &e) != 0)
 		LOG(ERROR, "cannot keep an identity", "reason=%s", e.text);
 	loop_timer_start(n->loop, &j->retry, 0, join_on_retry);

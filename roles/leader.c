@@ -12,7 +12,7 @@
 #include "net/pb_util.h"
 #include "proto/cluster.pb.h"
 
-#define BACKOFF_MIN_US (20 * MSEC)
+#define BACKOFF_MIN_US (5 * MSEC)
 #define BACKOFF_MAX_US (2 * SEC)
 #define ASK_TIMEOUT_US (5 * SEC)
 #define LOCK_RETRY_US (2 * SEC)

@@ -343,7 +343,7 @@ int flag_parse(const struct flag *const tables[], void *config, int argc, char *
 
 static const char *const value_words[] = {
 	[FLAG_BOOL] = "", [FLAG_INT] = " N", [FLAG_PORT] = " PORT", [FLAG_DURATION] = " TIME", [FLAG_BYTES] = " SIZE",
-	[FLAG_DOUBLE] = " N", [FLAG_STRING] = " VALUE", [FLAG_LIST] = " VALUE…",
+	[FLAG_DOUBLE] = " N", [FLAG_STRING] = " VALUE", [FLAG_LIST] = " VALUE",
 };
 
 void flag_help(const struct flag *const tables[], struct buf *out)

@@ -111,7 +111,7 @@ static void say_serving(struct up *u)
 	buf_printf(&out, "  look        dcos-node status --state-dir %s\n  end         dcos-node down --state-dir %s\n",
 		   u->config.state_dir, u->config.state_dir);
 	if (!u->config.isolate)
-		buf_puts(&out, "  Without root there is no isolation between nodes and there are no virtual IPs.\n");
+		buf_puts(&out, "  There is no isolation between nodes and there are no virtual IPs: those need root and --isolate.\n");
 	say(u, buf_cstr(&out));
 }
 
