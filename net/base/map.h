@@ -36,5 +36,5 @@ static inline size_t map_count(const struct map *m) { return m->count; }
 uint32_t map_hash(const void *data, size_t len);
 
 #define map_each(m, entry) \
-	for (struct map_entry *entry = (m)->entries; entry < (m)->entries + (m)->used; entry++) \
+	for (struct map_entry *entry = (m)->entries; entry && entry < (m)->entries + (m)->used; entry++) \
 		if (!entry->key) { } else
