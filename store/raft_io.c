@@ -431,7 +431,8 @@ static int step_start(struct raft_io *io, struct start_entries *st, struct err *
 	struct raft_snapshot_metadata metadata = { .index = s->fsm.index, .term = s->fsm.term,
 		.configuration_index = s->fsm.config_index };
 	void *data = raft_malloc(st->changes.len + 1);       /* the entries' batch; never empty */
-	memcpy(data, st->changes.data, st->changes.len);
+	if (st->changes.len > 0)
+		memcpy(data, st->changes.data, st->changes.len);
 	for (size_t i = 0; i < st->count; i++) {
 		st->entries[i].batch = data;
 		if (st->entries[i].type == RAFT_CHANGE)
