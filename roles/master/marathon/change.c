@@ -103,6 +103,16 @@ static const struct spec *spec_before(const struct change *c, size_t i)
 	return app ? app->spec : NULL;
 }
 
+/* The deployment's version is that of the apps it makes; removals alone have one of their own. */
+static void set_version(struct change *c)
+{
+	for (size_t i = 0; i < c->count; i++)
+		if (c->rows[i].after && strcmp(c->rows[i].after->version, c->version) > 0)
+			(void)str_put(c->version, sizeof(c->version), str_of(c->rows[i].after->version));
+	if (!*c->version)
+		time_iso(version_now_us(c->ma), c->version);
+}
+
 static void plan(struct change *c)
 {
 	struct app_change *changes = xcalloc(c->count + 1, sizeof(*changes));
@@ -120,8 +130,8 @@ static void plan(struct change *c)
 		d->originals[d->original_count++] = (struct original){ xstrdup(c->rows[i].id), before ? xstrdup(before->version) : NULL };
 	}
 	list_init(&d->link);
-	d->unix_us = version_now_us(c->ma);
-	time_iso(d->unix_us, c->version);
+	d->unix_us = loop_unix_us(c->ma->loop);
+	set_version(c);
 	d->id = xstrdup(c->deployment_id);
 	d->version = xstrdup(c->version);
 	c->deployment = d;
