@@ -49,3 +49,4 @@
 #define LIMIT_AGENT_INFO_BYTES     (256 * 1024)        /* what an agent says of itself: resources and attributes */
 #define LIMIT_STATUSES             32                  /* states of one task that are remembered, newest last */
 #define LIMIT_SCHED_CALL_BYTES     (8 * 1024 * 1024)   /* one scheduler call: an ACCEPT with thousands of tasks */
+#define LIMIT_APP_ID_BYTES         200                 /* with the 37 of a task id it still is a file name, and a key of the store */

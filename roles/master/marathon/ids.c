@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "net/limits.h"
+
+static_assert(LIMIT_APP_ID_BYTES == 200, "the sentence below says so");
 static const char SEGMENT_FAULT[] = "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*"
 	"([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'";
 
@@ -54,6 +57,8 @@ const char *path_fault(const char *path)
 	(void)str_cut(&rest, '/');
 	if (!rest.p || rest.len == 0)
 		return "Path must contain at least one path element";
+	if (strlen(path) > LIMIT_APP_ID_BYTES)
+		return "must be 200 characters or less";
 	while (rest.p) {
 		last = str_cut(&rest, '/');
 		if (!segment_ok(last))
