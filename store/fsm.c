@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The replicated state machine: takes committed log entries to the rows that apply them. All entries of a call share one LMDB
- * transaction together with the index they bring the state to; each has a nested transaction of its own, so that one that is
- * refused leaves nothing behind. Whether a command is refused may depend only on the state and the command: errors of this
- * machine (disk, damage, a newer format) are not answers, they end the call.
+ * transaction together with the index they bring the state to. A command that is refused must leave nothing behind; so when one
+ * is, the transaction begins again with a nested one for each command (they cost LMDB 2 MiB of page list each, which is why the
+ * first try goes without). Whether a command is refused may depend only on the state and the command: errors of this machine
+ * (disk, damage, a newer format) are not answers, they end the call.
  *
  * Envelope: version u8 | op u32 | unix_us i64 | client u64 | serial u64 | payload, little-endian.
  */
@@ -139,10 +140,13 @@ const struct op_row fsm_ops[1] = {
 
 /* ---- applying ---- */
 
+#define APPLY_NESTED 1                   /* no error: a command was refused, begin again with nested transactions */
+
 struct fsm_batch {
-	struct fsm *fsm;
+	const struct fsm *fsm;
 	struct fsm_item *items;
 	size_t count;
+	bool nest;
 };
 
 static const struct op_slot *find_op(const struct fsm *f, uint32_t number)
@@ -159,7 +163,7 @@ static bool is_local(int code)
 	return code == E_IO || code == E_CORRUPT || code == E_NEWER || code == E_NOSPACE;
 }
 
-static int apply_command(struct fsm *f, struct kv_txn *txn, struct fsm_item *item, struct err *e)
+static int apply_command(const struct fsm_batch *b, struct kv_txn *txn, struct fsm_item *item, struct err *e)
 {
 	struct envelope env;
 	int rc = envelope_read(item->entry.data, &env, e);
@@ -169,27 +173,26 @@ static int apply_command(struct fsm *f, struct kv_txn *txn, struct fsm_item *ite
 		item->err = *e;         /* the same on every member: refused, not fatal */
 		return 0;
 	}
-	const struct op_slot *slot = find_op(f, env.op);
+	const struct op_slot *slot = find_op(b->fsm, env.op);
 	if (!slot)
 		return err_set(e, E_NEWER, "the log holds command %u (entry %llu), which this dcos-node does not know; start the newer one",
 			       env.op, (unsigned long long)item->entry.index);
-	struct kv_txn *nested;
-	rc = kv_nest(txn, &nested, e);
-	if (rc != 0)
-		return rc;
+	struct kv_txn *nested = NULL;
+	if (b->nest && kv_nest(txn, &nested, e) != 0)
+		return e->code;
 	AUTO_ARENA struct arena arena = ARENA_INIT;
 	struct op_ctx ctx = { item->entry.index, env.unix_us, slot->arg, &arena };
-	rc = slot->row->apply(nested, env.payload, &ctx, &item->reply, &item->err);
-	if (kv_map_full(nested))
+	rc = slot->row->apply(nested ? nested : txn, env.payload, &ctx, &item->reply, &item->err);
+	if (kv_map_full(nested ? nested : txn))
 		rc = E_NOSPACE;
 	if (rc == 0) {
 		item->err.code = 0;         /* a row that was not there on the way is no failure */
-		return kv_commit(nested, e);
+		return nested ? kv_commit(nested, e) : 0;
 	}
 	kv_abort(nested);
 	buf_reset(&item->reply);
 	if (!is_local(rc))
-		return 0;
+		return b->nest ? 0 : APPLY_NESTED;
 	*e = item->err;
 	(void)err_wrap(e, "apply %s, entry %llu", slot->row->name, (unsigned long long)item->entry.index);
 	return rc;
@@ -212,7 +215,7 @@ static int apply_batch(struct kv_txn *txn, void *arg, struct err *e)
 		buf_reset(&item->reply);
 		item->err.code = 0;
 		if (item->entry.type == ENTRY_COMMAND)
-			rc = apply_command(b->fsm, txn, item, e);
+			rc = apply_command(b, txn, item, e);
 		else if (item->entry.type == ENTRY_CHANGE)
 			rc = put_config(txn, &item->entry, e);
 	}
@@ -225,12 +228,15 @@ static int apply_batch(struct kv_txn *txn, void *arg, struct err *e)
 
 int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e)
 {
-	struct fsm_batch batch = { f, items, count };
+	struct fsm_batch batch = { .fsm = f, .items = items, .count = count };
 	assert(count > 0);
 	assert(items[0].entry.index == f->index + 1);
 	for (size_t i = 0; i < count; i++)
 		items[i].reply.max = REPLY_MAX;
 	int rc = kv_update(f->kv, apply_batch, &batch, e);
+	batch.nest = rc == APPLY_NESTED;
+	if (batch.nest)
+		rc = kv_update(f->kv, apply_batch, &batch, e);
 	if (rc != 0)
 		return rc;
 	AUTO_TXN struct kv_txn *txn = NULL;

@@ -64,7 +64,8 @@ struct raft_io {
 	uint64_t cut;                    /* for the next job */
 	uint64_t written;                /* bytes of log: found at the start, and written since */
 	uint64_t snapshot_index;         /* of the snapshot the library knows of */
-	bool initialised;
+	bool bootstrapped;               /* by this start: its term has had no leader */
+	bool initialised;                /* raft_close has to be called */
 };
 
 static void step(struct raft_io *io, struct raft_event *event);
@@ -377,12 +378,14 @@ static int bootstrap(struct raft_io *io, struct err *e)
 			       raft_strerror(rc));
 	struct log_entry first = { 1, 1, ENTRY_CHANGE, str_n(raw.base, raw.len) };
 	io->vote.term = 1;
+	io->vote.voted_for = s->member_id;
 	rc = raft_vote_store(s->disk, s->dir, &io->vote, e);
 	if (rc == 0)
 		rc = raft_log_prepare(io->log, e);
 	if (rc == 0)
 		rc = raft_log_append(io->log, &first, 1, e);
 	raft_free(raw.base);
+	io->bootstrapped = rc == 0;
 	return rc;
 }
 
@@ -525,7 +528,7 @@ static int start_library(struct raft_io *io, struct err *e)
 	size_t count = (size_t)(raft_log_last(io->log) + 1 - st.first);
 	st.entries = raft_calloc(count + 1, sizeof(*st.entries));
 	int rc = raft_log_read(io->log, st.first, collect_start, &st, e);
-	if (rc == 0)
+	if (rc == 0 && !io->bootstrapped)
 		rc = next_term(io, &st, e);
 	if (rc != 0) {
 		raft_free(st.entries);

@@ -349,6 +349,8 @@ static int reserve_bytes(struct raft_log *log, int fd, const char *path, struct 
 		n = MIN(log->segment_bytes - at, LOG_ZERO_CHUNK);
 		rc = disk_write(d, fd, path, zeros, n, (off_t)at, e);
 	}
+	if (rc == 0 && d->sync(d->ctx, fd) != 0)      /* now, not within the first append */
+		rc = err_sys(e, "sync '%s'", path);
 	return rc;
 }
 
@@ -362,8 +364,6 @@ int raft_log_prepare(struct raft_log *log, struct err *e)
 	if (fd < 0)
 		return err_sys(e, "create '%s'", path);
 	int rc = reserve_bytes(log, fd, path, e);
-	if (rc == 0 && d->sync(d->ctx, fd) != 0)
-		rc = err_sys(e, "sync '%s'", path);
 	d->close(d->ctx, fd);
 	if (rc != 0)
 		(void)d->remove(d->ctx, path);     /* gives the space back; a leftover is replaced by the next try */
