@@ -52,6 +52,32 @@ void agents_used(const struct agent *a, struct pools *out)
 	}
 }
 
+/* ---- state and address: the indexes that follow them ---- */
+
+static void address_drop(struct model *m, struct agent *a)
+{
+	AUTO_FREE char *key = xasprintf("%s:%u", a->ip ? a->ip : "", a->port);
+	if (map_find_c(&m->agents_at, key) == a)
+		map_remove_c(&m->agents_at, key);
+}
+
+static void address_put(struct model *m, struct agent *a)
+{
+	AUTO_FREE char *key = xasprintf("%s:%u", a->ip, a->port);
+	if (a->sm.state != AGENT_UNREACHABLE)
+		map_put_c(&m->agents_at, key, a);
+}
+
+static void agent_move(struct model *m, struct agent *a, enum agent_state to)
+{
+	m->recovered_count -= a->sm.state == AGENT_RECOVERED;
+	sm_move(&a->sm, (uint8_t)to);
+	if (to == AGENT_UNREACHABLE)
+		address_drop(m, a);
+	else
+		address_put(m, a);
+}
+
 static struct agent *agent_new(struct model *m, const char *id, enum agent_state state)
 {
 	struct agent *a = xcalloc(1, sizeof(*a));
@@ -59,6 +85,7 @@ static struct agent *agent_new(struct model *m, const char *id, enum agent_state
 	a->sm = (struct sm){ &agent_type, a->id, (uint8_t)state };
 	list_init(&a->tasks);
 	list_init(&a->offers);
+	m->recovered_count += state == AGENT_RECOVERED;
 	list_push(&m->agent_list, &a->link);
 	map_put_c(&m->agents, a->id, a);
 	return a;
@@ -71,19 +98,21 @@ struct facts {
 	uint32_t port;
 };
 
-static void agent_set_facts(struct agent *a, const struct facts *f)
+static void agent_set_facts(struct model *m, struct agent *a, const struct facts *f)
 {
 	struct arena arena = ARENA_INIT, old = a->arena;
 	struct err e = { 0 };
 	mesos_v1_AgentInfo *info = PB_DUP(&arena, mesos_v1_AgentInfo, f->info, &e);
 	assert(info);
 	info->id = agents_id(&arena, a->id);
+	address_drop(m, a);
 	a->ip = arena_strdup(&arena, f->ip ? f->ip : "");
 	a->node = arena_strdup(&arena, f->node ? f->node : "");
 	a->version = arena_strdup(&arena, f->version ? f->version : "");
 	a->port = f->port;
 	a->info = info;
 	a->arena = arena;
+	address_put(m, a);
 	arena_fini(&old);
 }
 
@@ -121,6 +150,8 @@ void agents_free(struct model *m, struct agent *a)
 	deadline_clear(&m->deadlines, &a->due);
 	list_remove(&a->link);
 	list_remove(&a->dirty_link);
+	m->recovered_count -= a->sm.state == AGENT_RECOVERED;
+	address_drop(m, a);
 	map_remove_c(&m->agents, a->id);
 	pools_fini(&a->offered);
 	arena_fini(&a->arena);
@@ -151,7 +182,7 @@ void agents_load(struct model *m, const rec_Agent *row)
 	if (!row->id || !row->info || agents_find(m, row->id))
 		return;
 	struct agent *a = agent_new(m, row->id, row->has_unreachable_us ? AGENT_UNREACHABLE : AGENT_RECOVERED);
-	agent_set_facts(a, &(struct facts){ row->info, row->id, row->ip, row->node, NULL, row->port });
+	agent_set_facts(m, a, &(struct facts){ row->info, row->id, row->ip, row->node, NULL, row->port });
 	a->registered_us = row->registered_us;
 	a->unreachable_us = row->has_unreachable_us ? row->unreachable_us : 0;
 	publish_agent(m, a);
@@ -159,11 +190,8 @@ void agents_load(struct model *m, const rec_Agent *row)
 
 static void recovery_check(struct model *m)
 {
-	if (!m->recovering)
+	if (!m->recovering || m->recovered_count > 0)
 		return;
-	list_each(&m->agent_list, it)
-		if (list_entry(it, struct agent, link)->sm.state == AGENT_RECOVERED)
-			return;
 	m->recovering = false;
 	deadline_clear(&m->deadlines, &m->recovery);
 	LOG(INFO, "recovery ended", "agents=%zu frameworks=%zu", map_count(&m->agents), map_count(&m->frameworks));
@@ -253,7 +281,7 @@ static void admit(struct model *m, struct agent *a, struct conn *conn, void *req
 	bool first = a->registered_us == 0, again = a->conn == conn;
 	int rc = pools_from_v1(&total, reg->info->resources, reg->info->resources_count, &e);
 	assert(rc == 0);       /* looked at when it came */
-	agent_set_facts(a, &f);
+	agent_set_facts(m, a, &f);
 	if (a->conn != conn)
 		drop_conn(m, a);
 	a->conn = conn;
@@ -271,7 +299,7 @@ static void admit(struct model *m, struct agent *a, struct conn *conn, void *req
 	};
 	tasks_reported(m, a, reg, again, &reply, &arena);     /* sees whether the agent was unreachable */
 	if (a->sm.state != AGENT_ACTIVE)
-		sm_move(&a->sm, AGENT_ACTIVE);
+		agent_move(m, a, AGENT_ACTIVE);
 	model_reply(m, req, dcos_AgentRegistered_fields, &reply);
 	deadline_set(&m->deadlines, &a->due, m->now_us + m->config.ping_timeout_us, on_due);
 	publish_agent(m, a);
@@ -300,7 +328,7 @@ static void on_recorded(struct pending *p, struct str reply, const struct err *e
 		admit(m, a, r->conn, r->req, &reg);
 	} else {
 		struct facts f = facts_of(&reg, a->id);
-		agent_set_facts(a, &f);
+		agent_set_facts(m, a, &f);
 		if (a->sm.state == AGENT_DISCONNECTED)
 			deadline_set(&m->deadlines, &a->due, m->now_us + patience_us(m), on_due);
 		model_fail(m, r->req, &(struct err){ .code = E_CLOSED, .text = "the agent's connection ended" });
@@ -342,12 +370,8 @@ static struct registration *registration_new(struct conn *conn, void *req, struc
 
 static struct agent *agent_at(const struct model *m, const char *ip, uint32_t port)
 {
-	list_each(&m->agent_list, it) {
-		struct agent *a = list_entry(it, struct agent, link);
-		if (a->port == port && strcmp(a->ip, ip) == 0 && a->sm.state != AGENT_UNREACHABLE)
-			return a;
-	}
-	return NULL;
+	AUTO_FREE char *key = xasprintf("%s:%u", ip, port);
+	return map_find_c(&m->agents_at, key);
 }
 
 static void tell_failure(struct model *m, struct agent *a)
@@ -471,7 +495,7 @@ void agents_resources(struct model *m, struct agent *a, struct str payload)
 		info.resources_count = msg.resources_count;
 		struct facts f = { &info, a->id, a->ip, a->node, a->version, a->port };
 		offers_rescind_of_agent(m, a);
-		agent_set_facts(a, &f);
+		agent_set_facts(m, a, &f);
 		slot_put(m, a, &total);
 		publish_agent(m, a);
 	} else {
@@ -524,7 +548,7 @@ static void on_unreachable(struct pending *p, struct str reply, const struct err
 	m->metrics.slave_removals++;
 	m->metrics.slave_unreachable_completed++;
 	a->unreachable_us = k->since_us;
-	sm_move(&a->sm, AGENT_UNREACHABLE);
+	agent_move(m, a, AGENT_UNREACHABLE);
 	tasks_agent_unreachable(m, a);
 	offers_rescind_of_agent(m, a);
 	tell_failure(m, a);
@@ -569,7 +593,7 @@ void agents_gone(struct model *m, struct conn *conn)
 	LOG(WARN, "agent disconnected", "id=%s ip=%s", a->id, a->ip);
 	a->conn = NULL;
 	conn->agent = NULL;
-	sm_move(&a->sm, AGENT_DISCONNECTED);
+	agent_move(m, a, AGENT_DISCONNECTED);
 	allocator_agent_activate(m->alloc, a->slot, false);
 	offers_rescind_of_agent(m, a);
 	if (!a->changing)

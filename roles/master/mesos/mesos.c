@@ -365,55 +365,55 @@ int mesos_call(struct mesos *ms, struct sched *s, const mesos_v1_scheduler_Call 
 
 /* ---- leading ---- */
 
-/* What the store's and the view's callbacks need. */
+/* What the store's callbacks need. An unreadable row stops the load: leading with half a registry would lose tasks. */
 struct load {
 	struct model *model;
 	struct kv_txn *view;
 	struct arena arena;          /* of one row */
+	struct err err;
 };
 
 static bool load_framework(void *arg, struct str key, struct str value)
 {
 	struct load *l = arg;
 	rec_Framework row;
-	struct err e = { 0 };
-	if (pb_read(&l->arena, rec_Framework_fields, value, &row, &e) == 0)
+	if (pb_read(&l->arena, rec_Framework_fields, value, &row, &l->err) == 0)
 		frameworks_load(l->model, &row);
 	else
-		LOG(ERROR, "framework's record is unreadable", "id=" STR_FMT " error=%s", STR_ARG(key), e.text);
+		err_wrap(&l->err, "framework '" STR_FMT "'", STR_ARG(key));
 	arena_fini(&l->arena);
-	return true;
+	return l->err.code == 0;
 }
 
 static bool load_agent(void *arg, struct str key, struct str value)
 {
 	struct load *l = arg;
 	rec_Agent row;
-	struct err e = { 0 };
-	if (pb_read(&l->arena, rec_Agent_fields, value, &row, &e) == 0)
+	if (pb_read(&l->arena, rec_Agent_fields, value, &row, &l->err) == 0)
 		agents_load(l->model, &row);
 	else
-		LOG(ERROR, "agent's record is unreadable", "id=" STR_FMT " error=%s", STR_ARG(key), e.text);
+		err_wrap(&l->err, "agent '" STR_FMT "'", STR_ARG(key));
 	arena_fini(&l->arena);
-	return true;
+	return l->err.code == 0;
 }
 
+/* The view may still know the state from before; when it does not, the agent tells. */
 static bool load_intent(void *arg, struct str key, struct str value)
 {
 	struct load *l = arg;
 	rec_Intent row;
 	dcos_ViewTask last;
 	struct str seen;
-	struct err e = { 0 }, none = { 0 };
-	if (pb_read(&l->arena, rec_Intent_fields, value, &row, &e) == 0) {
+	struct err none = { 0 };
+	if (pb_read(&l->arena, rec_Intent_fields, value, &row, &l->err) == 0) {
 		bool known = view_get(l->view, dcos_ViewTable_VIEW_TASK, key, &seen, &none) == 0 &&
 			     pb_read(&l->arena, dcos_ViewTask_fields, seen, &last, &none) == 0;
 		tasks_load(l->model, &row, known ? &last : NULL);
 	} else {
-		LOG(ERROR, "launch's record is unreadable", "key=" STR_FMT " error=%s", STR_ARG(key), e.text);
+		err_wrap(&l->err, "launch '" STR_FMT "'", STR_ARG(key));
 	}
 	arena_fini(&l->arena);
-	return true;
+	return l->err.code == 0;
 }
 
 static int load_all(struct mesos *ms, struct err *e)
@@ -427,11 +427,13 @@ static int load_all(struct mesos *ms, struct err *e)
 	l.view = view;
 	if (rc == 0)
 		rc = kv_each(state, &registry_frameworks, STR(""), load_framework, &l, e);
-	if (rc == 0)
+	if (rc == 0 && l.err.code == 0)
 		rc = kv_each(state, &registry_agents, STR(""), load_agent, &l, e);
-	if (rc == 0)
+	if (rc == 0 && l.err.code == 0)
 		rc = kv_each(state, &registry_intents, STR(""), load_intent, &l, e);
-	return rc;
+	if (rc == 0 && l.err.code != 0)
+		*e = l.err;
+	return rc == 0 ? l.err.code : rc;
 }
 
 static void publish_master(struct mesos *ms, bool leads)
@@ -460,8 +462,10 @@ static void lead_start(struct mesos *ms)
 	ms->model = xcalloc(1, sizeof(*ms->model));
 	model_init(ms->model, &c);
 	(void)mesos_enter(ms);
-	if (load_all(ms, &e) != 0)
-		LOG(ERROR, "registry could not be read in full", "error=%s", e.text);
+	if (load_all(ms, &e) != 0) {
+		err_wrap(&e, "read the registry in '%s'", m->node.config->state_dir);
+		exit(node_die("master", &e));      /* another master may lead better; this one must not */
+	}
 	agents_recovery_start(ms->model);
 	publish_master(ms, true);
 }

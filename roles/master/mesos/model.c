@@ -76,6 +76,7 @@ void model_fini(struct model *m)
 	free(m->agent_of);
 	free(m->framework_of);
 	map_fini(&m->agents);
+	map_fini(&m->agents_at);
 	map_fini(&m->frameworks);
 	map_fini(&m->offers);
 	deadlines_fini(&m->deadlines);

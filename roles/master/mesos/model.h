@@ -109,6 +109,7 @@ struct framework {
 	struct list completed;                 /* task.completed_link, oldest first */
 	size_t completed_count;
 	struct list offers;                    /* offer.framework_link */
+	size_t fresh_offers;                   /* at the end of `offers`: not told yet */
 	struct pools used, offered;            /* scalars only, over all agents */
 	int64_t registered_us, reregistered_us, unregistered_us;
 	struct deadline failover;
@@ -187,6 +188,7 @@ struct model {
 	struct allocator *alloc;
 	struct deadlines deadlines;
 	struct map agents, frameworks, offers; /* by id */
+	struct map agents_at;                  /* "ip:port" -> agent that is not UNREACHABLE */
 	struct list agent_list, framework_list, completed_list;
 	size_t completed_count;
 	struct agent **agent_of;               /* allocator's handle -> agent */
@@ -200,6 +202,7 @@ struct model {
 	struct list dirty_agents, dirty_frameworks, dirty_tasks;   /* rows of the view to write */
 	struct deadline recovery;
 	bool recovering;                       /* agents of the registry may still come back */
+	size_t recovered_count;                /* agents in AGENT_RECOVERED */
 	struct master_metrics metrics;
 };
 

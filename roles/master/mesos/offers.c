@@ -83,40 +83,28 @@ static struct offer *offer_new(struct model *m, struct alloc_offer *from)
 	return o;
 }
 
-/* One event a framework, with all its new offers. */
-static void tell_offers(struct model *m, struct framework *f, struct offer **v, size_t count)
+/* One event with all the framework's new offers: the last of its list. */
+static void tell_offers(struct model *m, struct framework *f)
 {
 	struct arena arena = ARENA_INIT;
-	mesos_v1_scheduler_Event_Offers offers = { .offers = arena_array(&arena, mesos_v1_Offer, count) };
+	mesos_v1_scheduler_Event_Offers offers = { .offers = arena_array(&arena, mesos_v1_Offer, f->fresh_offers) };
 	mesos_v1_scheduler_Event ev = { .has_type = true, .type = mesos_v1_scheduler_Event_Type_OFFERS, .offers = &offers };
-	for (size_t i = 0; i < count; i++)
-		if (v[i]->framework == f)
-			offer_to_v1(&arena, v[i], &offers.offers[offers.offers_count++]);
-	if (offers.offers_count > 0)
-		model_event(m, f, &ev);
+	for (struct list *it = f->offers.prev; f->fresh_offers > 0; it = it->prev, f->fresh_offers--)
+		offer_to_v1(&arena, list_entry(it, struct offer, framework_link), &offers.offers[offers.offers_count++]);
+	model_event(m, f, &ev);
 	arena_fini(&arena);
 }
 
 void offers_make(struct model *m)
 {
-	struct offer **v = NULL;
-	size_t count = 0, cap = 0;
 	struct alloc_offer from;
 	allocator_run(m->alloc, m->now_us);
 	m->metrics.allocation_runs++;
-	while (allocator_next(m->alloc, &from)) {
-		if (count == cap) {
-			cap = MAX(2 * cap, (size_t)16);
-			v = xrealloc(v, cap * sizeof(struct offer *));
-		}
-		v[count++] = offer_new(m, &from);
-	}
-	list_each(&m->framework_list, it) {
-		struct framework *f = list_entry(it, struct framework, link);
-		if (count > 0 && !list_empty(&f->offers))
-			tell_offers(m, f, v, count);
-	}
-	free(v);
+	while (allocator_next(m->alloc, &from))
+		offer_new(m, &from)->framework->fresh_offers++;
+	list_each(&m->framework_list, it)
+		if (list_entry(it, struct framework, link)->fresh_offers > 0)
+			tell_offers(m, list_entry(it, struct framework, link));
 }
 
 /* ---- ending ---- */

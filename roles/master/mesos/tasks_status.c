@@ -258,10 +258,7 @@ static bool undecided(const struct model *m, const struct agent *a, bool agent_g
 {
 	if (agent_given)
 		return a && a->sm.state == AGENT_RECOVERED;
-	list_each(&m->agent_list, it)
-		if (list_entry(it, struct agent, link)->sm.state == AGENT_RECOVERED)
-			return true;
-	return false;
+	return m->recovered_count > 0;
 }
 
 static void reconcile_one(struct model *m, struct framework *f, const char *task_id, const char *agent_id)
