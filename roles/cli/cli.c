@@ -9,13 +9,14 @@
 #include <stdio.h>
 
 #include "gen/version.h"
+#include "net/base/log.h"
 #include "roles/roles.h"
 
 static const struct command *const groups[] = {
 	app_commands, cluster_commands, config_commands, log_commands, marathon_commands, node_commands, task_commands,
 };
 
-#define WORDS_MAX 4
+#define VERSION_TIMEOUT_US (3 * SEC)     /* `dcos --version` is asked when something is wrong */
 
 /* How many words of the row the command line begins with; 0 when it does not begin with all of them. */
 static int matches(const struct command *row, char *const *words, int count)
@@ -31,7 +32,7 @@ static int matches(const struct command *row, char *const *words, int count)
 	return n;
 }
 
-static const struct command *find(char *const *words, int count, int *out_used)
+const struct command *cli_find(char *const *words, int count, int *out_used)
 {
 	const struct command *best = NULL;
 	*out_used = 0;
@@ -86,7 +87,7 @@ static int help_for(char *const *words, int count)
 {
 	AUTO_BUF struct buf begin = BUF_INIT;
 	int used;
-	const struct command *row = find(words, count, &used);
+	const struct command *row = cli_find(words, count, &used);
 	if (row && used == count) {
 		print_usage(stdout, row);
 		return 0;
@@ -107,8 +108,9 @@ static int print_version(struct cli *c)
 	printf("dcoscli.version=%s\n", DCOS_NODE_VERSION);
 	if (cli_url(c, &url, &e) != 0)
 		return 0;      /* no cluster: nothing to say about one */
-	bool known = client_get(c, "/dcos-metadata/dcos-version.json", &a, &e) == 0;
-	yyjson_val *root = known && a.doc ? yyjson_doc_get_root(a.doc) : NULL;
+	c->timeout_us = VERSION_TIMEOUT_US;
+	(void)client_get(c, "/dcos-metadata/dcos-version.json", &a, &e);    /* no answer: N/A */
+	yyjson_val *root = answer_json(&a);
 	printf("dcos.version=%s\n", json_str(root, "version", "N/A"));
 	printf("dcos.variant=%s\n", json_str(root, "dcos-variant", "N/A"));
 	printf("dcos.commit=%s\n", json_str(root, "dcos-image-commit", "N/A"));
@@ -124,18 +126,14 @@ static bool asks_help(char *const *words, int count)
 	return false;
 }
 
-static int unknown(char *const *words, int count)
+/* The commands that begin alike, or that there is none. */
+static int unknown(char *const *words)
 {
-	AUTO_BUF struct buf begin = BUF_INIT;
-	(void)count;
-	buf_puts(&begin, words[0]);
-	if (print_rows(stderr, buf_cstr(&begin)) > 0)
-		return 1;
-	(void)fprintf(stderr, "Error: unknown command %s; `dcos help` lists them\n", words[0]);
+	if (print_rows(stderr, words[0]) == 0)
+		(void)fprintf(stderr, "Error: unknown command %s; `dcos help` lists them\n", words[0]);
 	return 1;
 }
 
-/* An optional argument like "-2" is no flag; only words the row's table knows are. */
 static int run(struct cli *c, const struct command *row, char **words, int count)
 {
 	static const struct flag none[] = { FLAG_END };
@@ -158,29 +156,52 @@ static int run(struct cli *c, const struct command *row, char **words, int count
 	return rc == 0 ? 0 : 1;
 }
 
+/* `-v` and its like before the command: how much this program says of what it does. Returns how many words they are; -1: unknown. */
+static int global_options(char *const *words, int count)
+{
+	static const struct { const char *word; enum log_level level; } options[] = {
+		{ "-v", LOG_INFO }, { "-vv", LOG_DEBUG }, { "-vvv", LOG_DEBUG }, { "--debug", LOG_DEBUG },
+		{ "--log-level=debug", LOG_DEBUG }, { "--log-level=info", LOG_INFO }, { "--log-level=warning", LOG_WARN },
+		{ "--log-level=error", LOG_ERROR }, { "--log-level=critical", LOG_ERROR },
+	};
+	int n = 0;
+	log_set_level(LOG_ERROR);
+	for (; n < count && words[n][0] == '-'; n++) {
+		size_t i = 0;
+		while (i < ARRAY_LEN(options) && strcmp(options[i].word, words[n]) != 0)
+			i++;
+		if (i == ARRAY_LEN(options))
+			return -1;
+		log_set_level(options[i].level);
+	}
+	return n;
+}
+
 static int dispatch(struct cli *c, int count, char **words)
 {
-	int used;
-	if (count == 0)
-		return help_all(stdout);
-	if (strcmp(words[0], "--version") == 0)
+	if (count > 0 && strcmp(words[0], "--version") == 0)
 		return print_version(c);
-	if (strcmp(words[0], "help") == 0)
-		return count == 1 ? help_all(stdout) : help_for(words + 1, count - 1);
-	if (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)
+	if (count > 0 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0))
 		return help_all(stdout);
-	if (words[0][0] == '-') {
+	int skip = global_options(words, count), used;
+	if (skip < 0) {
 		(void)fprintf(stderr, "Error: unknown flag %s; `dcos help` lists what there is\n", words[0]);
 		return 1;
 	}
-	const struct command *row = find(words, count, &used);
+	words += skip;
+	count -= skip;
+	if (count == 0 || (count == 1 && strcmp(words[0], "help") == 0))
+		return help_all(stdout);
+	if (strcmp(words[0], "help") == 0)
+		return help_for(words + 1, count - 1);
+	const struct command *row = cli_find(words, count, &used);
 	if (asks_help(words, count)) {
 		int n = 0;
 		while (n < count && words[n][0] != '-')
 			n++;
 		return help_for(words, row ? used : n);
 	}
-	return row ? run(c, row, words + used, count - used) : unknown(words, count);
+	return row ? run(c, row, words + used, count - used) : unknown(words);
 }
 
 int cli_main(int argc, char **argv)
@@ -193,5 +214,6 @@ int cli_main(int argc, char **argv)
 		code = 1;
 	loop_free(c.loop);
 	free(c.url);
+	free(c.token);
 	return code;
 }

@@ -19,6 +19,7 @@ struct cli {
 	char **args;             /* words behind the command's */
 	int argc;
 	char *url;               /* of the attached cluster; made by cli_url */
+	char *token;             /* for that cluster only, or NULL; made by cli_url */
 	int64_t timeout_us;      /* of one request; 0: three minutes */
 	bool interrupted;        /* by Ctrl-C, after client_catch_interrupt */
 };
@@ -34,6 +35,9 @@ struct command {
 };
 #define CMD_END { .words = NULL }
 extern const struct command app_commands[], cluster_commands[], config_commands[], log_commands[], marathon_commands[], node_commands[], task_commands[];
+
+/* The row with the most words that the command line begins with, or NULL; *out_used is how many they are. */
+const struct command *cli_find(char *const *words, int count, int *out_used);
 
 #define FLAG_AT(field) offsetof(struct cli_flags, field)
 #define FLAG_JSON  { "json", FLAG_BOOL, FLAG_AT(json), "false", 0, 0, NULL, "print JSON" }
@@ -85,6 +89,7 @@ struct table;
 struct table *table_new(const char *columns);
 void table_add(struct table *t, const char *const *cells);     /* copied; NULL prints as N/A, "" as --- */
 void table_sort(struct table *t, size_t column);
+void table_text(const struct table *t, struct buf *out);
 void table_print(const struct table *t);
 void table_free(struct table *t);
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "roles/cli/cli.h"
-#include "roles/cli/config.h"
 
 #define CALL_TIMEOUT_US (180 * SEC)
 #define ERROR_BODY_BYTES_MAX (64 * 1024)
@@ -84,14 +83,12 @@ static int head_fill(struct cli *c, const char *path, struct request_head *h, st
 		return 0;
 	}
 	const char *base;
-	AUTO_FREE char *token = NULL;
-	struct err none = { 0 };
 	int rc = cli_url(c, &base, e);
 	if (rc != 0)
 		return rc;
 	h->url = xasprintf("%s%s", base, path);
-	if (config_get("core.dcos_acs_token", &token, &none) == 0) {
-		h->token = xasprintf("Authorization: token=%s", token);
+	if (c->token) {
+		h->token = xasprintf("Authorization: token=%s", c->token);
 		h->lines[n++] = h->token;
 	}
 	return 0;

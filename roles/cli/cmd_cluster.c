@@ -5,50 +5,35 @@
 #include "roles/cli/cli.h"
 #include "roles/cli/config.h"
 
+#define ASK_US (3 * SEC)          /* `list` does not wait long for a cluster that is down */
+
 struct listing {
 	struct cli *cli;
 	struct table *table;
 	struct buf json;
 	struct jw w;
-	bool attached_only;
 	size_t shown;
 };
 
-static char *setting_of(const char *dir, const char *key)
-{
-	/* dcos.toml is small and ours: the line `key = "value"` */
-	AUTO_FREE char *path = xasprintf("%s/dcos.toml", dir);
-	AUTO_FREE char *want = xasprintf("%s = \"", key);
-	char line[1024];
-	char *found = NULL;
-	FILE *f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f))
-		if (cstr_starts(line, want))
-			found = xstrndup(line + strlen(want), strcspn(line + strlen(want), "\"\n"));
-	if (f)
-		(void)fclose(f);
-	return found ? found : xstrdup("");
-}
-
-static bool list_one(void *arg, const char *id, const char *dir, bool attached)
+static bool list_one(void *arg, struct cluster *cl)
 {
 	struct listing *l = arg;
-	AUTO_FREE char *name = setting_of(dir, "name");
-	AUTO_FREE char *url = setting_of(dir, "dcos_url");
+	const char *name = settings_get(&cl->settings, "cluster.name", "");
+	const char *url = settings_get(&cl->settings, "core.dcos_url", "");
 	AUTO_ANSWER struct answer a = { 0 };
 	struct err e = { 0 };
-	if (l->attached_only && !attached)
+	if (l->cli->flags.attached && !cl->attached)
 		return true;
 	free(l->cli->url);
 	l->cli->url = xstrdup(url);
 	bool up = client_get(l->cli, "/dcos-metadata/dcos-version.json", &a, &e) == 0;
-	const char *version = json_str(up && a.doc ? yyjson_doc_get_root(a.doc) : NULL, "version", "UNKNOWN");
+	const char *version = json_str(answer_json(&a), "version", "UNKNOWN");
 	const char *status = up ? "AVAILABLE" : "UNAVAILABLE";
 	l->shown++;
-	table_add(l->table, (const char *[]){ attached ? "*" : " ", name, id, status, version, url });
+	table_add(l->table, (const char *[]){ cl->attached ? "*" : " ", name, cl->id, status, version, url });
 	jw_obj(&l->w, NULL);
-	jw_bool(&l->w, "attached", attached);
-	jw_str(&l->w, "cluster_id", id);
+	jw_bool(&l->w, "attached", cl->attached);
+	jw_str(&l->w, "cluster_id", cl->id);
 	jw_str(&l->w, "name", name);
 	jw_str(&l->w, "status", status);
 	jw_str(&l->w, "url", url);
@@ -59,12 +44,13 @@ static bool list_one(void *arg, const char *id, const char *dir, bool attached)
 
 static int cmd_list(struct cli *c, struct err *e)
 {
-	struct listing l = { .cli = c, .table = table_new("< |<NAME|<ID|<STATUS|<VERSION|<URL"), .json = BUF_INIT, .attached_only = c->flags.attached };
+	struct listing l = { .cli = c, .table = table_new("< |<NAME|<ID|<STATUS|<VERSION|<URL"), .json = BUF_INIT };
 	l.w = jw_start(&l.json);
 	jw_arr(&l.w, NULL);
+	c->timeout_us = ASK_US;
 	int rc = cluster_each(list_one, &l, e);
 	jw_end(&l.w);
-	if (rc == 0 && l.attached_only && l.shown == 0)
+	if (rc == 0 && c->flags.attached && l.shown == 0)
 		rc = err_set(e, E_NOTFOUND, "no cluster is attached. Please run `dcos cluster attach <cluster-name>`");
 	table_sort(l.table, 1);
 	if (rc == 0 && c->flags.json)
@@ -76,37 +62,52 @@ static int cmd_list(struct cli *c, struct err *e)
 	return rc;
 }
 
+/* ---- by name or the beginning of the id ---- */
+
 struct search {
 	const char *what;
 	char *id;
 	size_t count;
 };
 
-static bool match_one(void *arg, const char *id, const char *dir, bool attached)
+static bool match_one(void *arg, struct cluster *cl)
 {
 	struct search *s = arg;
-	AUTO_FREE char *name = setting_of(dir, "name");
-	(void)attached;
-	if (strcmp(name, s->what) != 0 && !cstr_starts(id, s->what))
+	if (strcmp(settings_get(&cl->settings, "cluster.name", ""), s->what) != 0 && !cstr_starts(cl->id, s->what))
 		return true;
 	s->count++;
 	free(s->id);
-	s->id = xstrdup(id);
+	s->id = xstrdup(cl->id);
 	return true;
 }
 
-static int cmd_attach(struct cli *c, struct err *e)
+static int find_cluster(const char *what, char **out_id, struct err *e)
 {
-	struct search s = { .what = c->args[0] };
+	struct search s = { .what = what };
 	int rc = cluster_each(match_one, &s, e);
 	if (rc == 0 && s.count == 0)
 		rc = err_set(e, E_NOTFOUND, "no match found");
 	else if (rc == 0 && s.count > 1)
 		rc = err_set(e, E_CONFLICT, "multiple matches found");
-	else if (rc == 0)
-		rc = config_attach(s.id, e);
-	free(s.id);
+	if (rc == 0)
+		*out_id = s.id;
+	else
+		free(s.id);
 	return rc;
+}
+
+static int cmd_attach(struct cli *c, struct err *e)
+{
+	AUTO_FREE char *id = NULL;
+	int rc = find_cluster(c->args[0], &id, e);
+	return rc == 0 ? config_attach(id, e) : rc;
+}
+
+static int cmd_remove(struct cli *c, struct err *e)
+{
+	AUTO_FREE char *id = NULL;
+	int rc = find_cluster(c->args[0], &id, e);
+	return rc == 0 ? cluster_remove(id, e) : rc;
 }
 
 /* What a genuine `dcos cluster setup` asks for: the id, the display name. */
@@ -124,9 +125,9 @@ static int cmd_setup(struct cli *c, struct err *e)
 		rc = client_get(c, "/mesos/state-summary", &summary, e);
 	if (rc != 0)
 		return rc;
-	const char *id = json_str(metadata.doc ? yyjson_doc_get_root(metadata.doc) : NULL, "CLUSTER_ID", "");
-	const char *name = json_str(summary.doc ? yyjson_doc_get_root(summary.doc) : NULL, "cluster", "dcos");
-	if (!id[0] || strpbrk(id, "/."))
+	const char *id = json_str(answer_json(&metadata), "CLUSTER_ID", "");
+	const char *name = json_str(answer_json(&summary), "cluster", "dcos");
+	if (!id[0] || strpbrk(id, "/.") || strpbrk(name, "\"\n"))
 		return err_set(e, E_MALFORMED, "%s does not answer as a cluster does", c->url);
 	return config_register(id, name, c->url, e);
 }
@@ -140,6 +141,7 @@ const struct command cluster_commands[] = {
 	/* words            args          min max flags       fn          help */
 	{ "cluster attach", "<name|id>",  1,  1,  NULL,       cmd_attach, "Send commands to this cluster from now on" },
 	{ "cluster list",   "",           0,  0,  list_flags, cmd_list,   "Clusters that are set up" },
+	{ "cluster remove", "<name|id>",  1,  1,  NULL,       cmd_remove, "Forget a cluster" },
 	{ "cluster setup",  "<url>",      1,  1,  NULL,       cmd_setup,  "Set up a cluster by its URL and attach it" },
 	CMD_END,
 };

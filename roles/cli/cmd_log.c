@@ -37,7 +37,7 @@ static void source_fini(struct source *s)
 /* Append bytes from `from` to s->end to s->tail. */
 static int read_from(struct cli *c, struct source *s, int64_t from, struct err *e)
 {
-	AUTO_FREE char *url = task_files_url(s->task, "read", s->path);
+	AUTO_FREE char *url = cli_task_files_url(s->task, "read", s->path);
 	while (from < s->end) {
 		AUTO_ANSWER struct answer a = { 0 };
 		int64_t length = MIN(s->end - from, READ_BYTES);
@@ -74,7 +74,7 @@ static size_t tail_start(struct str text, int64_t lines, bool *out_enough)
 static int source_tail(struct cli *c, struct source *s, int64_t lines, struct err *e)
 {
 	AUTO_ANSWER struct answer size = { 0 };
-	AUTO_FREE char *url = task_files_url(s->task, "read", s->path);
+	AUTO_FREE char *url = cli_task_files_url(s->task, "read", s->path);
 	AUTO_FREE char *ask = xasprintf("%s&offset=-1", url);
 	int rc = client_get(c, ask, &size, e);
 	if (rc != 0)
@@ -148,7 +148,7 @@ static int follow_all(struct cli *c, struct printer *p, const struct source *sou
 	AUTO_FREE struct client_stream *streams = xcalloc(p->count, sizeof(*streams));
 	AUTO_FREE struct follower *followers = xcalloc(p->count, sizeof(*followers));
 	for (size_t i = 0; i < p->count; i++) {
-		AUTO_FREE char *url = task_files_url(sources[i].task, "follow", sources[i].path);
+		AUTO_FREE char *url = cli_task_files_url(sources[i].task, "follow", sources[i].path);
 		followers[i] = (struct follower){ p, &sources[i] };
 		streams[i] = (struct client_stream){
 			.path = xasprintf("%s&offset=%lld", url, (long long)sources[i].end), .piece = print_piece, .arg = &followers[i],
@@ -172,7 +172,7 @@ static int cmd_log(struct cli *c, struct err *e)
 	int64_t lines = LINES_DEFAULT;
 	if (c->flags.lines && !str_i64(str_of(c->flags.lines), &lines))
 		return err_set(e, E_INVALID, "Error parsing string as int");
-	int rc = tasks_require(c, filter, &t, e);
+	int rc = cli_tasks_require(c, filter, &t, e);
 	if (rc != 0)
 		return rc;
 	struct source *sources = xcalloc(t.count, sizeof(*sources));
@@ -180,7 +180,7 @@ static int cmd_log(struct cli *c, struct err *e)
 	for (size_t i = 0; i < t.count; i++) {
 		struct err why = { 0 };
 		struct source s = {
-			.task = &t.rows[i], .file = file, .path = task_sandbox_path(&t.rows[i], file), .tail = BUF_INIT,
+			.task = &t.rows[i], .file = file, .path = cli_task_sandbox_path(&t.rows[i], file), .tail = BUF_INIT,
 		};
 		if (source_tail(c, &s, lines, &why) == 0)
 			sources[p.count++] = s;

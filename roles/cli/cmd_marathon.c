@@ -361,7 +361,7 @@ const struct command marathon_commands[] = {
 	{ "marathon group list",          "",              0,  0,   json_flags,       cmd_group_list,          "Groups, and how many apps they hold" },
 	{ "marathon group show",          "<group-id>",    1,  1,   NULL,             cmd_group_show,          "A group as JSON" },
 	{ "marathon leader show",         "",              0,  0,   json_flags,       cmd_leader,              "Who leads" },
-	{ "marathon ping",                "",              0,  0,   NULL,             cmd_ping,                "Does Marathon answer?" },
+	{ "marathon ping",                "",              0,  0,   NULL,             cmd_ping,                "Ask whether Marathon answers" },
 	{ "marathon task kill",           "<task-id>...",  1,  256, kill_flags,       cmd_task_kill,           "Kill tasks of any apps" },
 	{ "marathon task list",           "[<app-id>]",    0,  1,   deployment_flags, cmd_task_list,           "Tasks of apps" },
 	{ "marathon task show",           "<task-id>",     1,  1,   NULL,             cmd_task_show,           "A task as JSON" },

@@ -45,7 +45,7 @@ static int cmd_list(struct cli *c, struct err *e)
 		rc = client_get(c, "/mesos_dns/v1/hosts/master.mesos", &masters, e);
 	if (rc != 0)
 		return rc;
-	yyjson_val *root = state.doc ? yyjson_doc_get_root(state.doc) : NULL;
+	yyjson_val *root = answer_json(&state);
 	yyjson_val *agents = json_at(root, "slaves");
 	if (c->flags.json) {
 		print_json(agents);
@@ -61,7 +61,7 @@ static int cmd_list(struct cli *c, struct err *e)
 					       json_str(agent, "domain.fault_domain.zone.name", NULL) });
 	}
 	table_sort(t, 0);
-	add_masters(t, masters.doc ? yyjson_doc_get_root(masters.doc) : NULL, root);
+	add_masters(t, answer_json(&masters), root);
 	table_print(t);
 	table_free(t);
 	return 0;

@@ -13,7 +13,7 @@ static void print_table(const struct tasks *t)
 	for (size_t i = 0; i < t->count; i++) {
 		const struct task_ref *r = &t->rows[i];
 		char letter[2];
-		task_state_letter(json_str(r->task, "state", "?"), letter);
+		cli_task_state_letter(json_str(r->task, "state", "?"), letter);
 		table_add(table, (const char *[]){ json_str(r->task, "name", ""), r->host, json_str(r->framework, "user", NULL), letter, r->id });
 	}
 	table_print(table);
@@ -24,7 +24,7 @@ static int cmd_list(struct cli *c, struct err *e)
 {
 	AUTO_TASKS struct tasks t = { 0 };
 	const char *filter = c->argc == 1 ? c->args[0] : NULL;
-	int rc = tasks_load(c, filter, &t, e);
+	int rc = cli_tasks_load(c, filter, &t, e);
 	if (rc != 0)
 		return rc;
 	if (t.count == 0 && filter && !c->flags.json)
@@ -68,8 +68,8 @@ static void print_long(yyjson_val *entry, const char *name)
 static int list_sandbox(struct cli *c, const struct task_ref *t, const char *below, bool header, struct err *e)
 {
 	AUTO_ANSWER struct answer a = { 0 };
-	AUTO_FREE char *dir = task_sandbox_path(t, below);
-	AUTO_FREE char *url = task_files_url(t, "browse", dir);
+	AUTO_FREE char *dir = cli_task_sandbox_path(t, below);
+	AUTO_FREE char *url = cli_task_files_url(t, "browse", dir);
 	yyjson_arr_iter it;
 	yyjson_val *entry;
 	bool first = true;
@@ -98,7 +98,7 @@ static int list_sandbox(struct cli *c, const struct task_ref *t, const char *bel
 static int cmd_ls(struct cli *c, struct err *e)
 {
 	AUTO_TASKS struct tasks t = { 0 };
-	int rc = tasks_require(c, c->argc > 0 ? c->args[0] : NULL, &t, e);
+	int rc = cli_tasks_require(c, c->argc > 0 ? c->args[0] : NULL, &t, e);
 	for (size_t i = 0; i < t.count && rc == 0; i++)
 		rc = list_sandbox(c, &t.rows[i], c->argc > 1 ? c->args[1] : "", t.count > 1, e);
 	return rc;

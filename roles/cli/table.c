@@ -63,7 +63,7 @@ static size_t width_of(const char *s)
 	return n;
 }
 
-static void print_row(const struct table *t, const struct row *r, const size_t *widths)
+static void write_row(const struct table *t, const struct row *r, const size_t *widths, struct buf *out)
 {
 	AUTO_BUF struct buf line = BUF_INIT;
 	for (size_t i = 0; i < t->columns; i++) {
@@ -73,10 +73,11 @@ static void print_row(const struct table *t, const struct row *r, const size_t *
 	}
 	while (line.len > 0 && line.data[line.len - 1] == ' ')
 		line.len--;
-	puts(buf_cstr(&line));
+	buf_str(out, buf_view(&line));
+	buf_putc(out, '\n');
 }
 
-void table_print(const struct table *t)
+void table_text(const struct table *t, struct buf *out)
 {
 	size_t widths[COLUMNS_MAX];
 	for (size_t i = 0; i < t->columns; i++) {
@@ -84,9 +85,16 @@ void table_print(const struct table *t)
 		for (size_t j = 0; j < t->count; j++)
 			widths[i] = MAX(widths[i], width_of(t->rows[j].cells[i]));
 	}
-	print_row(t, &t->header, widths);
+	write_row(t, &t->header, widths, out);
 	for (size_t j = 0; j < t->count; j++)
-		print_row(t, &t->rows[j], widths);
+		write_row(t, &t->rows[j], widths, out);
+}
+
+void table_print(const struct table *t)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	table_text(t, &out);
+	(void)fputs(buf_cstr(&out), stdout);
 }
 
 static void row_free(const struct table *t, struct row *r)

@@ -4,19 +4,19 @@
 
 #include <fnmatch.h>
 
-void tasks_fini(struct tasks *t)
+void cli_tasks_fini(struct tasks *t)
 {
 	answer_fini(&t->state);
 	free(t->rows);
 	*t = (struct tasks){ 0 };
 }
 
-bool task_matches(const char *filter, const char *id)
+bool cli_task_matches(const char *filter, const char *id)
 {
 	return !filter || strstr(id, filter) || fnmatch(filter, id, 0) == 0;
 }
 
-void task_state_letter(const char *state, char out[2])
+void cli_task_state_letter(const char *state, char out[2])
 {
 	const char *last = strrchr(state, '_');
 	out[0] = last ? last[1] : state[0];
@@ -44,7 +44,7 @@ static void add_list(struct tasks *t, yyjson_val *framework, bool completed, boo
 	yyjson_arr_iter_init(list, &it);
 	while ((task = yyjson_arr_iter_next(&it))) {
 		const char *id = json_str(task, "id", ""), *agent_id = json_str(task, "slave_id", "");
-		if (!task_matches(filter, id))
+		if (!cli_task_matches(filter, id))
 			continue;
 		if (!wanted) {
 			t->completed_matches += completed;
@@ -63,7 +63,7 @@ static int by_name(const void *a, const void *b)
 	return c != 0 ? c : strcmp(x->id, y->id);
 }
 
-int tasks_load(struct cli *c, const char *filter, struct tasks *t, struct err *e)
+int cli_tasks_load(struct cli *c, const char *filter, struct tasks *t, struct err *e)
 {
 	static const char *const framework_lists[] = { "frameworks", "completed_frameworks" };
 	bool completed = c->flags.completed || c->flags.all, running = !c->flags.completed || c->flags.all;
@@ -84,9 +84,9 @@ int tasks_load(struct cli *c, const char *filter, struct tasks *t, struct err *e
 	return 0;
 }
 
-int tasks_require(struct cli *c, const char *filter, struct tasks *t, struct err *e)
+int cli_tasks_require(struct cli *c, const char *filter, struct tasks *t, struct err *e)
 {
-	int rc = tasks_load(c, filter, t, e);
+	int rc = cli_tasks_load(c, filter, t, e);
 	size_t n = t->completed_matches;
 	if (rc != 0 || t->count > 0)
 		return rc;
@@ -96,14 +96,14 @@ int tasks_require(struct cli *c, const char *filter, struct tasks *t, struct err
 		       "Run with --completed to see these logs.", filter, n == 1 ? "is" : "are", n, n == 1 ? "" : "s");
 }
 
-char *task_sandbox_path(const struct task_ref *t, const char *file)
+char *cli_task_sandbox_path(const struct task_ref *t, const char *file)
 {
 	const char *executor = json_str(t->task, "executor_id", "");
 	return xasprintf("/frameworks/%s/executors/%s/runs/latest/%s", json_str(t->task, "framework_id", ""),
 			 executor[0] ? executor : t->id, file);
 }
 
-char *task_files_url(const struct task_ref *t, const char *verb, const char *path)
+char *cli_task_files_url(const struct task_ref *t, const char *verb, const char *path)
 {
 	AUTO_BUF struct buf url = BUF_INIT;
 	buf_printf(&url, "/slave/%s/files/%s?path=", t->agent_id, verb);

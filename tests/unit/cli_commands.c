@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which row of the command tables a command line means, and the texts that commands make of answers. */
+#include "roles/cli/marathon.h"
+#include "roles/cli/tasks.h"
+#include "tests/lib/test.h"
+
+static const char *found(int count, char **words, int *used)
+{
+	const struct command *row = cli_find(words, count, used);
+	return row ? row->words : NULL;
+}
+#define FOUND(used, ...) found((int)ARRAY_LEN(((char *[]){ __VA_ARGS__ })), (char *[]){ __VA_ARGS__ }, used)
+
+TEST(cli_commands, the_row_with_the_most_words_wins)
+{
+	int used;
+	EQ_STR(FOUND(&used, "task", "list"), "task list");
+	EQ_INT(used, 2);
+	EQ_STR(FOUND(&used, "task", "sise"), "task");
+	EQ_INT(used, 1);
+	EQ_STR(FOUND(&used, "marathon", "app", "version", "list", "/sise"), "marathon app version list");
+	EQ_INT(used, 4);
+}
+
+TEST(cli_commands, a_part_of_a_row_is_no_command)
+{
+	int used;
+	EQ_STR(FOUND(&used, "marathon", "app"), NULL);
+	EQ_INT(used, 0);
+	EQ_STR(FOUND(&used, "marathonx"), NULL);
+	EQ_STR(FOUND(&used, "--force"), NULL);
+}
+
+TEST(cli_commands, app_ids_may_begin_with_a_slash_and_are_encoded_by_segments)
+{
+	EQ_STR(marathon_path("/v2/apps", "sise", ""), "/service/marathon/v2/apps/sise");
+	EQ_STR(marathon_path("/v2/apps", "/sise", "/restart?force=true"), "/service/marathon/v2/apps/sise/restart?force=true");
+	EQ_STR(marathon_path("/v2/apps", "/a//b c/", ""), "/service/marathon/v2/apps/a/b%20c");
+	EQ_STR(marathon_path("/v2/apps", "..?x", ""), "/service/marathon/v2/apps/..%3Fx");
+}
+
+TEST(cli_commands, tasks_match_by_a_part_of_the_id_or_a_pattern_over_all_of_it)
+{
+	TRUE(cli_task_matches(NULL, "sise.1"));
+	TRUE(cli_task_matches("is", "sise.1"));
+	TRUE(cli_task_matches("s*.?", "sise.1"));
+	FALSE(cli_task_matches("i*", "sise.1"));
+	FALSE(cli_task_matches("SISE", "sise.1"));
+}
+
+TEST(cli_commands, the_letter_of_a_state_is_the_first_of_its_last_word)
+{
+	char letter[2];
+	cli_task_state_letter("TASK_RUNNING", letter);
+	EQ_STR(letter, "R");
+	cli_task_state_letter("TASK_GONE_BY_OPERATOR", letter);
+	EQ_STR(letter, "O");
+	cli_task_state_letter("", letter);
+	EQ_STR(letter, "");
+}
+
+static char *reason_of(const char *json, const char *app_id)
+{
+	AUTO_JSON yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
+	struct buf out = BUF_INIT;
+	yyjson_val *entry = queue_find(yyjson_doc_get_root(doc), app_id);
+	if (entry)
+		queue_reason(entry, &out);
+	return xstrdup(buf_cstr(&out));
+}
+
+TEST(cli_commands, a_waiting_app_says_what_is_short_on_how_many_agents)
+{
+	static const char queue[] =
+		"{\"queue\":[{\"app\":{\"id\":\"/other\"}},{\"app\":{\"id\":\"/big\"},\"processedOffersSummary\":{\"rejectSummaryLastOffers\":["
+		"{\"reason\":\"UnfulfilledRole\",\"declined\":1,\"processed\":3},{\"reason\":\"InsufficientCpus\",\"declined\":0,\"processed\":2},"
+		"{\"reason\":\"InsufficientMemory\",\"declined\":2,\"processed\":2}]}}]}";
+	EQ_STR(reason_of(queue, "/big"), "'/big' waits: no resources of an accepted role on 1 of 3 agents, not enough memory on 2 of 3 agents");
+	EQ_STR(reason_of(queue, "/other"), "");
+	EQ_STR(reason_of(queue, "/absent"), "");
+}
