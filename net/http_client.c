@@ -235,7 +235,7 @@ static void call_read_events(struct http_call *c)
 	enum http_parsed ev = PARSED_HEAD;
 	while (c->stream && c->state != CALL_DONE && !c->paused && (ev == PARSED_BODY || ev == PARSED_HEAD || ev == PARSED_END)) {
 		struct buf *in = stream_in(c->stream);
-		ev = http_parser_step(&c->parser, in->data + at, in->len - at, &taken);
+		ev = http_parser_step(&c->parser, at < in->len ? in->data + at : NULL, in->len - at, &taken);
 		at += taken;
 		if (ev == PARSED_MORE && c->eof)
 			ev = http_parser_eof(&c->parser);

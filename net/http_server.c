@@ -327,7 +327,7 @@ static void conn_begin(struct http_conn *c)
 static enum http_parsed parse(struct http_conn *c, size_t at, size_t *out_taken)
 {
 	struct buf *in = stream_in(c->stream);
-	enum http_parsed ev = http_parser_step(&c->parser, in->data + at, in->len - at, out_taken);
+	enum http_parsed ev = http_parser_step(&c->parser, at < in->len ? in->data + at : NULL, in->len - at, out_taken);
 	c->taken_bytes += *out_taken;
 	return ev;
 }

@@ -123,7 +123,8 @@ static void stop(struct world *w)
 	if (w->peer)
 		peer_free(w->peer);
 	http_server_free(w->server);
-	net_turn(w->l);
+	for (int i = 0; i < 5; i++)
+		net_turn(w->l);     /* connections that are being closed end */
 	loop_free(w->l);
 	free(w);
 }
@@ -427,7 +428,7 @@ TEST(http_server, a_slow_reader_holds_the_producer_and_is_then_drained)
 	peer_read(w->peer, true);
 	UNTIL(w->l, w->drained == 1);
 	http_stream_end(w->held);
-	UNTIL(w->l, peer_count(w->peer, "\r\n0\r\n\r\n") == 1);
+	UNTIL(w->l, str_ends(buf_view(&w->peer->got), STR("\r\n0\r\n\r\n")));
 	TRUE(w->peer->got.len > sent);
 	EQ_INT(w->gone, 0);
 	stop(w);
