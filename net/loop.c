@@ -105,6 +105,7 @@ struct loop *loop_new(void)
 	list_init(&l->defers);
 	list_init(&l->hooks);
 	list_init(&l->child_watches);
+	list_init(&l->ends);
 	list_init(&l->posts);
 	pthread_mutex_init(&l->post_lock, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);         /* a broken connection is EPIPE where it is written to */
@@ -123,6 +124,10 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	for (struct list *n; (n = list_pop(&l->ends));) {
+		struct loop_end *end = list_entry(n, struct loop_end, link);
+		end->fn(end);
+	}
 	work_pool_free(MOVE(l->pool));
 	for (size_t i = 0; i < LOOP_SLOTS; i++)
 		if (l->slots[i].value)
@@ -287,6 +292,14 @@ void loop_hook_remove(struct loop_hook *h)
 		h->loop->hook_next = list_entry(h->link.next, struct loop_hook, link);
 	list_remove(&h->link);
 }
+
+void loop_end_add(struct loop *l, struct loop_end *end, void (*fn)(struct loop_end *end))
+{
+	end->fn = fn;
+	list_push(&l->ends, &end->link);
+}
+
+void loop_end_remove(struct loop_end *end) { list_remove(&end->link); }
 
 static void loop_on_signal(struct ev_loop *ev, ev_signal *w, int revents UNUSED)
 {

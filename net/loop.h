@@ -59,6 +59,14 @@ struct loop_hook {
 void loop_hook_add(struct loop *l, struct loop_hook *h, void (*fn)(struct loop_hook *h));
 void loop_hook_remove(struct loop_hook *h);
 
+/* For what nobody owns any more but the loop: loop_free calls fn, which frees it. */
+struct loop_end {
+	struct list link;
+	void (*fn)(struct loop_end *end);
+};
+void loop_end_add(struct loop *l, struct loop_end *end, void (*fn)(struct loop_end *end));
+void loop_end_remove(struct loop_end *end);      /* harmless when not added */
+
 /* Signals; one handler each. */
 void loop_signal(struct loop *l, int signo, void (*fn)(struct loop *l, int signo, void *arg), void *arg);
 

@@ -31,7 +31,7 @@ struct loop {
 	struct timer_heap timers;
 	struct list defers, hooks;
 	struct loop_hook *hook_next;  /* while hooks run: the one after the running one */
-	struct list child_watches;
+	struct list child_watches, ends;
 	struct loop_signal *signals[NSIG];
 	struct { void *value; void (*free_fn)(void *value); } slots[LOOP_SLOTS];
 	struct work_pool *pool;       /* NULL until the first work_submit; owned */

@@ -50,6 +50,7 @@ struct stream {
 	size_t out_done;                 /* bytes of `out` already written */
 	struct loop_defer notify;
 	struct loop_hook flush;
+	struct loop_end end;             /* an orphan is freed with the loop at the latest */
 	struct loop_timer timer;         /* connect and handshake; later the linger */
 	struct err *err;                 /* owned; why it broke */
 };
@@ -474,6 +475,7 @@ void stream_free(struct stream *s)
 	loop_timer_stop(&s->timer);
 	loop_defer_cancel(&s->notify);
 	loop_hook_remove(&s->flush);
+	loop_end_remove(&s->end);
 	loop_fd_free(MOVE(s->watch));
 	tls_conn_free(MOVE(s->tls));
 	if (s->fd >= 0)
@@ -537,6 +539,8 @@ static const struct stream_events orphan_events = {
 	.data = stream_orphan_data, .eof = stream_orphan_eof, .closed = stream_orphan_closed,
 };
 
+static void stream_on_loop_end(struct loop_end *end) { stream_free(container_of(end, struct stream, end)); }
+
 void stream_close_after_flush(struct stream *s)
 {
 	if (s->state == STREAM_BROKEN) {
@@ -544,6 +548,7 @@ void stream_close_after_flush(struct stream *s)
 		return;
 	}
 	s->orphan = true;
+	loop_end_add(s->loop, &s->end, stream_on_loop_end);
 	s->ev = &orphan_events;
 	s->arg = NULL;
 	buf_reset(&s->in);

@@ -509,7 +509,7 @@ TEST(child, a_child_whose_parent_must_live_dies_with_it)
 		struct err e = { 0 };
 		char *argv[4];
 		begin();
-		struct child_spec spec = shell(argv, "sleep 100");
+		struct child_spec spec = shell(argv, "exec sleep 100");
 		spec.pdeathsig = SIGKILL;
 		spec.stdout_fd = pair[1];               /* held until it dies */
 		(void)child_start(the_loop, &c, &spec, on_exited, &e);

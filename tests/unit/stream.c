@@ -208,6 +208,7 @@ static void on_accept(struct loop_fd *w UNUSED, int ev UNUSED)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	TRUE(fd >= 0);
+	stream_free(server.s);          /* a test may connect twice */
 	server.s = stream_accepted(the_loop, fd, server_tls, &events, &server);
 	event(&server, "accepted");
 }
