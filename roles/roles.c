@@ -13,6 +13,8 @@ const struct role roles[] = {
 	{ "log",           { "dcos-log" },                               log_main,           "serve and rotate the logs of this node's components", false },
 	{ "cli",           { "dcos", "dcos-cli" },                       cli_main,           "the dcos command", false },
 	{ "executor",      { NULL },                                     executor_main,      "supervise one container (started by the agent)", true },
+	{ "agent-image",   { NULL },                                     agent_image_main,   "find and unpack one image (started by the agent)", true },
+	{ "agent-cleanup", { NULL },                                     agent_cleanup_main, "end what a dead agent left running", true },
 	{ "simpleservice", { "simpleservice" },                          simpleservice_main, "program of the built-in image", true },
 	{ .name = NULL },
 };

@@ -17,6 +17,8 @@ extern const struct role roles[];            /* ends with .name = NULL */
 int master_main(int argc, char **argv);      /* roles/master */
 int agent_main(int argc, char **argv);       /* roles/agent */
 int executor_main(int argc, char **argv);    /* roles/agent: supervises one container, started by the agent */
+int agent_image_main(int argc, char **argv); /* roles/agent: finds and unpacks one image, started by the agent */
+int agent_cleanup_main(int argc, char **argv); /* roles/agent: ends what an agent that is gone left running */
 int simpleservice_main(int argc, char **argv); /* roles/agent: the built-in image's program */
 int dns_main(int argc, char **argv);         /* roles/dns */
 int lb_main(int argc, char **argv);          /* roles/lb */

@@ -207,7 +207,7 @@ static const char *workdir_of(const struct command_input *in)
 int command_build(struct arena *a, const struct command_input *in, dcos_ContainerSpec *out, struct err *e)
 {
 	const mesos_v1_ContainerInfo *c = in->task->container;
-	out->user = arena_strdup(a, user_of(in));
+	out->user = out->cgroup ? arena_strdup(a, user_of(in)) : NULL;    /* without isolation: who the agent is */
 	out->workdir = arena_strdup(a, out->cgroup ? workdir_of(in) : in->sandbox_in);
 	out->hostname = c && c->hostname && c->hostname[0] ? arena_strdup(a, c->hostname) : NULL;
 	int rc = build_argv(a, in, out, e);

@@ -110,7 +110,7 @@ static int limit_capabilities(struct err *e)
 
 static int drop_privileges(const dcos_ContainerSpec *s, const struct who *who, struct err *e)
 {
-	bool limited = s->layers_count > 0 && !s->privileged;
+	bool limited = s->cgroup && s->layers_count > 0 && !s->privileged;
 	int rc = limited ? drop_bounding(e) : 0;
 	if (rc == 0)
 		rc = become(who, e);

@@ -554,7 +554,7 @@ static void on_open(struct rpc_peer *p)
 	AUTO_BUF struct buf out = BUF_INIT;
 	struct err e = { 0 };
 	dcos_ExecutorRegister msg = { .container_id = x->config.container_id, .has_pid = true, .pid = (int32_t)getpid(),
-				      .has_task_pid = true, .task_pid = (int32_t)x->pid };
+				      .has_task_pid = true, .task_pid = x->state == EX_IDLE ? 0 : x->pid > 0 ? (int32_t)x->pid : -1 };
 	(void)pb_write(dcos_ExecutorRegister_fields, &msg, &out, &e);     /* three small fields: cannot fail */
 	rpc_call_start(p, &x->call, dcos_Method_EXECUTOR_REGISTER, buf_view(&out), REGISTER_TIMEOUT_US, on_registered);
 }

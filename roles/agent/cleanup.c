@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `dcos-node agent-cleanup --state-dir DIR --cgroup PATH`: ends what an agent that is gone left running, and removes what stands
+ * outside of its state directory. With isolation everything is found below the cgroup; without, by the checkpoint's executors.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "net/base/time.h"
+#include "roles/agent/agent_int.h"
+#include "roles/roles.h"
+
+#define TIMEOUT_US (30 * SEC)
+
+struct cleanup_config {
+	char *state_dir, *cgroup;
+};
+#define AT(field) offsetof(struct cleanup_config, field)
+static const struct flag cleanup_flags[] = {
+	/* name        type         field          default           min max env   help */
+	{ "state-dir", FLAG_STRING, AT(state_dir), "/var/lib/dcos",  0, 0,   NULL, "state directory of the agent" },
+	{ "cgroup",    FLAG_STRING, AT(cgroup),    "/dcos",          0, 0,   NULL, "its part of each cgroup hierarchy" },
+	FLAG_END,
+};
+
+/* Executors die with their program, which is tied to them. */
+static bool end_executor(void *arg UNUSED, struct str key UNUSED, struct str value)
+{
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	rec_CheckpointTask row;
+	int64_t ticks;
+	struct err e = { 0 };
+	if (pb_read(&arena, rec_CheckpointTask_fields, value, &row, &e) == 0 && row.executor_pid > 0 &&
+	    launch_start_ticks(row.executor_pid, &ticks) == 0 && ticks == row.executor_start_ticks)
+		(void)kill(row.executor_pid, SIGKILL);
+	return true;
+}
+
+static int end_executors(const char *state_dir, struct err *e)
+{
+	static const struct kv_table *const tables[] = { &checkpoint_agent_table, &checkpoint_task_table, NULL };
+	struct kv_options o = { .read_only = true, .tables = tables };
+	AUTO_FREE char *dir = xasprintf("%s/checkpoint", state_dir);
+	struct kv *kv;
+	if (access(dir, F_OK) != 0)
+		return 0;
+	int rc = kv_open(dir, &o, &kv, e);
+	if (rc != 0)
+		return rc;
+	struct kv_txn *txn = NULL;
+	rc = kv_begin(kv, false, &txn, e);
+	if (rc == 0)
+		rc = kv_each(txn, &checkpoint_task_table, STR(""), end_executor, NULL, e);
+	kv_abort(txn);
+	kv_close(kv);
+	return rc;
+}
+
+int agent_cleanup_main(int argc, char **argv)
+{
+	static const struct flag *const tables[] = { cleanup_flags, NULL };
+	struct cleanup_config c = { NULL, NULL };
+	struct cgroup_host h;
+	struct err e = { 0 };
+	int argi;
+	int rc = flag_parse(tables, &c, argc - 1, argv + 1, false, &argi, &e);
+	if (rc == 0)
+		rc = end_executors(c.state_dir, &e);
+	if (rc == 0 && geteuid() == 0) {
+		rc = cgroup_detect("/proc/self/mountinfo", &h, &e);
+		if (rc == 0)
+			rc = cgroup_destroy(&h, c.cgroup, TIMEOUT_US, &e);
+	}
+	if (rc != 0)
+		return node_die("agent-cleanup", &e);
+	return 0;
+}
