@@ -120,28 +120,38 @@ int disk_write(const struct disk *d, int fd, const char *path, const void *data,
 	return 0;
 }
 
-int disk_read_file(const struct disk *d, const char *path, struct buf *out, struct err *e)
+ssize_t disk_read(const struct disk *d, int fd, void *out, size_t len, off_t at)
+{
+	size_t got = 0;
+	while (got < len) {
+		ssize_t n = d->pread(d->ctx, fd, (uint8_t *)out + got, len - got, at + (off_t)got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
+}
+
+int disk_read_file(const struct disk *d, const char *path, size_t bytes_max, struct buf *out, struct err *e)
 {
 	int fd = d->open(d->ctx, path, O_RDONLY);
 	if (fd < 0)
 		return err_sys(e, "open '%s'", path);
 	off_t size = d->size(d->ctx, fd);
-	uint8_t *room = size < 0 ? NULL : buf_room(out, (size_t)size + 1);
-	off_t at = 0;
-	ssize_t n = 1;
-	while (room && at < size && n > 0) {
-		n = d->pread(d->ctx, fd, room + at, (size_t)(size - at), at);
-		at += n > 0 ? n : 0;
-		if (n < 0 && errno == EINTR)
-			n = 1;
-	}
+	size_t len = size < 0 ? 0 : MIN((size_t)size, bytes_max);
+	uint8_t *room = buf_room(out, len + 1);
+	ssize_t n = size < 0 ? -1 : room ? disk_read(d, fd, room, len, 0) : 0;
 	int rc = 0;
-	if (size < 0 || n < 0)
+	if (n < 0)
 		rc = err_sys(e, "read '%s'", path);
 	else if (!room)
 		rc = err_set(e, E_TOOBIG, "read '%s': larger than %zu bytes", path, out->max);
 	else
-		buf_grew(out, (size_t)at);
+		buf_grew(out, (size_t)n);
 	d->close(d->ctx, fd);
 	return rc;
 }

@@ -30,7 +30,9 @@ extern const struct disk disk_real;
 
 /* All of `data`, whatever the number of calls. Errors: E_NOSPACE, E_IO. `path` is for the sentence only. */
 int disk_write(const struct disk *d, int fd, const char *path, const void *data, size_t len, off_t at, struct err *e);
-/* A whole small file, appended to `out`. E_NOTFOUND; E_TOOBIG past out->max. */
-int disk_read_file(const struct disk *d, const char *path, struct buf *out, struct err *e);
+/* A file, its first `bytes_max` at most, appended to `out`. E_NOTFOUND; E_TOOBIG past out->max. */
+int disk_read_file(const struct disk *d, const char *path, size_t bytes_max, struct buf *out, struct err *e);
+/* Up to `len` bytes, fewer only at the end of the file. */
+ssize_t disk_read(const struct disk *d, int fd, void *out, size_t len, off_t at);
 /* Replace a file by new contents such that after a crash there is the old or the new; `dir` is the folder of `path`. */
 int disk_write_file(const struct disk *d, const char *dir, const char *path, const void *data, size_t len, struct err *e);

@@ -69,10 +69,7 @@ static char *segment_path(const struct raft_log *log, uint64_t first)
 
 static bool all_zero(const uint8_t *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		if (p[i] != 0)
-			return false;
-	return true;
+	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
 uint64_t raft_log_first(const struct raft_log *log)
@@ -103,6 +100,38 @@ void raft_log_start_at(struct raft_log *log, uint64_t index)
 }
 
 /* ---- checking what is on disk ---- */
+
+/* A segment in memory. Chunks of zeros at its end, which a fresh segment mostly is, are not touched. */
+struct image {
+	struct str bytes;        /* all of the file */
+	size_t end;              /* zeros from here on */
+};
+
+static int read_image(const struct disk *d, const char *path, struct image *out, struct err *e)
+{
+	int fd = d->open(d->ctx, path, O_RDONLY);
+	if (fd < 0)
+		return err_sys(e, "open '%s'", path);
+	off_t size = d->size(d->ctx, fd);
+	uint8_t *bytes = xcalloc(1, size > 0 ? (size_t)size : 1);
+	AUTO_FREE uint8_t *chunk = xmalloc(LOG_ZERO_CHUNK);
+	ssize_t n = size < 0 ? -1 : 1;
+	size_t end = 0;
+	for (off_t at = 0; n > 0 && at < size; at += n) {
+		n = disk_read(d, fd, chunk, MIN((size_t)(size - at), LOG_ZERO_CHUNK), at);
+		if (n <= 0 || all_zero(chunk, (size_t)n))
+			continue;
+		memcpy(bytes + at, chunk, (size_t)n);
+		end = (size_t)at + (size_t)n;
+	}
+	d->close(d->ctx, fd);
+	if (n < 0) {
+		free(bytes);
+		return err_sys(e, "read '%s'", path);
+	}
+	*out = (struct image){ str_n((const char *)bytes, (size_t)size), end };
+	return 0;
+}
 
 static uint32_t record_head_crc(const struct record_head *h)
 {
@@ -138,11 +167,11 @@ static bool record_torn(struct str seg, size_t at)
 }
 
 /* A whole record behind `at` that was written by a later append than the one of `index`. */
-static bool later_append(struct str seg, size_t at, uint64_t index)
+static bool later_append(const struct image *seg, size_t at, uint64_t index)
 {
 	struct record_head head;
-	for (at += 8; at + LOG_RECORD_HEAD <= seg.len; at += 8)
-		if (record_at(seg, at, &head) && head.batch > index)
+	for (at += 8; at < seg->end; at += 8)
+		if (record_at(seg->bytes, at, &head) && head.batch > index)
 			return true;
 	return false;
 }
@@ -154,13 +183,9 @@ static int corrupt(struct err *e, const char *path, size_t at, const char *what)
 }
 
 /* Zeroes from `at` to the last byte that is not zero. */
-static int cut_tail(struct raft_log *log, const char *path, struct str seg, size_t at, struct err *e)
+static int cut_tail(struct raft_log *log, const char *path, const struct image *seg, size_t at, struct err *e)
 {
-	size_t end = seg.len;
-	while (end > at && seg.p[end - 1] == 0)
-		end--;
-	if (end == at)
-		return 0;
+	size_t end = seg->end;
 	AUTO_FREE uint8_t *zeros = xcalloc(1, LOG_ZERO_CHUNK);
 	int fd = log->disk->open(log->disk->ctx, path, O_WRONLY);
 	if (fd < 0)
@@ -177,22 +202,23 @@ static int cut_tail(struct raft_log *log, const char *path, struct str seg, size
 }
 
 /* Walk the records of a segment that was read whole; fills count and used of *s. */
-static int scan_segment(struct raft_log *log, struct segment *s, const char *path, struct str seg, bool newest, struct err *e)
+static int scan_segment(struct raft_log *log, struct segment *s, const char *path, const struct image *seg, bool newest,
+			struct err *e)
 {
 	size_t at = LOG_SEGMENT_HEAD;
 	struct record_head head;
-	for (; record_at(seg, at, &head); at += log_entry_bytes(head.bytes)) {
+	for (; record_at(seg->bytes, at, &head); at += log_entry_bytes(head.bytes)) {
 		if (head.index != s->first + s->count || head.term < log->last_term)
 			return corrupt(e, path, at, "an entry is out of order");
 		log->last_term = head.term;
 		s->count++;
 	}
 	s->used = at;
-	if (all_zero((const uint8_t *)seg.p + at, seg.len - at))
+	if (at >= seg->end || all_zero((const uint8_t *)seg->bytes.p + at, seg->end - at))
 		return 0;
 	if (later_append(seg, at, s->first + s->count) || !newest)
 		return corrupt(e, path, at, "entries that had been written follow a broken one");
-	if (seg.len - at >= LOG_RECORD_HEAD && !record_torn(seg, at))
+	if (seg->bytes.len - at >= LOG_RECORD_HEAD && !record_torn(seg->bytes, at))
 		return corrupt(e, path, at, "a written entry has changed");
 	return cut_tail(log, path, seg, at, e);
 }
@@ -222,12 +248,14 @@ static int load_segment(struct raft_log *log, size_t i, struct err *e)
 	struct segment *s = &log->segments[i];
 	bool newest = i + 1 == log->count;
 	AUTO_FREE char *path = segment_path(log, s->first);
-	AUTO_BUF struct buf file = BUF_INIT;
-	int rc = disk_read_file(log->disk, path, &file, e);
+	struct image file = { { NULL, 0 }, 0 };
+	int rc = read_image(log->disk, path, &file, e);
+	if (rc != 0)
+		return rc;
+	rc = check_segment_head(path, file.bytes, s->first, e);
 	if (rc == 0)
-		rc = check_segment_head(path, buf_view(&file), s->first, e);
-	if (rc == 0)
-		rc = scan_segment(log, s, path, buf_view(&file), newest, e);
+		rc = scan_segment(log, s, path, &file, newest, e);
+	free((void *)(uintptr_t)file.bytes.p);
 	if (rc != 0)
 		return rc;
 	if (!newest && log->segments[i + 1].first != s->first + s->count)
@@ -304,7 +332,7 @@ int raft_log_read(struct raft_log *log, uint64_t from, int (*fn)(void *arg, cons
 			continue;
 		AUTO_FREE char *path = segment_path(log, s->first);
 		AUTO_BUF struct buf file = BUF_INIT;
-		int rc = disk_read_file(log->disk, path, &file, e);
+		int rc = disk_read_file(log->disk, path, s->used, &file, e);
 		struct record_head head;
 		size_t at = LOG_SEGMENT_HEAD;
 		for (uint64_t n = 0; rc == 0 && n < s->count; n++, at += log_entry_bytes(head.bytes)) {
@@ -497,7 +525,7 @@ static int load_vote_file(const struct disk *d, const char *path, struct raft_vo
 {
 	AUTO_BUF struct buf file = BUF_INIT;
 	struct vote_file v;
-	int rc = disk_read_file(d, path, &file, e);
+	int rc = disk_read_file(d, path, sizeof(v), &file, e);
 	*exists = rc == 0 && !all_zero(file.data, file.len);     /* empty or zeros: its first write was torn */
 	if (rc != 0 || !*exists)
 		return rc;

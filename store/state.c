@@ -18,6 +18,7 @@
 #include "proto/records.pb.h"
 
 #define STATE_DIR_FORMAT 1
+#define FORMAT_BYTES 64                  /* of the file `format` that are looked at */
 #define STATE_FEATURE_LEVEL 1            /* of this build; the lowest of all members once there are several */
 #define CHECKPOINT_BYTES ((uint64_t)(64 * MIB))
 #define APPLY_MAX 1024                   /* entries in one LMDB transaction */
@@ -219,13 +220,13 @@ static void apply_failed(struct store *s, const struct err *e)
 	loop_timer_start(s->loop, &s->retry, APPLY_RETRY_US, retry_apply);
 }
 
-/* Up to APPLY_MAX pending commands as items for the fsm. */
-static size_t take_items(struct store *s, struct fsm_item *items)
+/* Up to max pending commands that are committed, as items for the fsm. */
+static size_t take_items(struct store *s, struct fsm_item *items, size_t max)
 {
 	size_t n = 0;
 	list_each(&s->pending, link) {
 		struct command *c = list_entry(link, struct command, link);
-		if (n == APPLY_MAX || c->index > s->commit)
+		if (n == max || c->index > s->commit)
 			break;
 		items[n++].entry = (struct log_entry){ c->index, c->term, c->type, str_n((const char *)c->data, c->len) };
 	}
@@ -241,8 +242,9 @@ void state_apply(struct store *s)
 	bool any = false;
 	if (s->stopped.code != 0 || s->fsm.index >= s->commit)
 		return;
-	items = xcalloc(APPLY_MAX, sizeof(*items));
-	while (s->stopped.code == 0 && (n = take_items(s, items)) > 0) {
+	size_t count = (size_t)MIN(s->commit - s->fsm.index, (uint64_t)APPLY_MAX);
+	items = xcalloc(count, sizeof(*items));
+	while (s->stopped.code == 0 && (n = take_items(s, items, count)) > 0) {
 		rc = fsm_apply(&s->fsm, items, n, &e);
 		if (rc != 0)
 			break;
@@ -255,7 +257,7 @@ void state_apply(struct store *s)
 			command_answer(c, buf_view(&items[i].reply), &items[i].err);
 		}
 	}
-	for (size_t i = 0; i < APPLY_MAX; i++)
+	for (size_t i = 0; i < count; i++)
 		buf_fini(&items[i].reply);
 	free(items);
 	if (any)
@@ -382,9 +384,9 @@ static int check_format(struct store *s, struct err *e)
 	AUTO_FREE char *path = xasprintf("%s/format", s->dir);
 	AUTO_FREE char *log = xasprintf("%s/log", s->dir);
 	AUTO_BUF struct buf text = BUF_INIT;
-	char line[64];
+	char line[FORMAT_BYTES];
 	unsigned format = 0;
-	int rc = disk_read_file(s->disk, path, &text, e);
+	int rc = disk_read_file(s->disk, path, FORMAT_BYTES, &text, e);
 	if (rc == E_NOTFOUND && access(log, F_OK) == 0)
 		return err_set(e, E_CORRUPT, "state directory '%s' has no file 'format'; restore it from a backup or use another directory",
 			       s->dir);
