@@ -200,6 +200,7 @@ static void sock_lookup_work(struct work *w)
 		(void)err_set(&job->err, E_NOTFOUND, "look up '%s': %s", job->host, gai_strerror(rc));
 		return;
 	}
+	assert(list);                           /* promised with rc 0 */
 	const struct addrinfo *best = list;
 	for (const struct addrinfo *ai = list; ai; ai = ai->ai_next)
 		if (ai->ai_family == AF_INET) {         /* our clusters speak IPv4 first */
