@@ -57,6 +57,7 @@ struct http_req {
 };
 /*
  * Who keeps r beyond the handler sets `gone`, or answers in any case: an answer to a client that left is dropped.
+ * A client that has only closed its sending side counts as gone when `gone` is set or the answer is being streamed.
  */
 
 /* Decoded query parameter (first one), in the request's arena; p = NULL if absent, len 0 if empty. */

@@ -511,8 +511,9 @@ static void conn_on_eof(struct stream *s)
 	struct http_conn *c = stream_arg(s);
 	conn_enter(c);
 	c->eof = true;
-	if (c->req && c->started)
-		conn_lost(c);      /* nobody half-closes in the middle of an answer: the client is gone */
+	/* A client may close its side and still wait for the answer; but who asked to hear of leavers takes it for one, as nginx does. */
+	if (c->with_handler && (c->started || c->req->gone))
+		conn_lost(c);
 	else
 		conn_step(c);
 	conn_leave(c);

@@ -541,7 +541,7 @@ TEST(http_server, drops_the_answer_to_a_client_that_left)
 TEST(http_server, answers_a_client_that_only_closed_its_side)
 {
 	struct world *w = start();
-	peer_send(w->peer, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+	peer_send(w->peer, "GET /careless HTTP/1.1\r\nHost: x\r\n\r\n");
 	EQ_INT(shutdown(w->peer->fd, SHUT_WR), 0);
 	UNTIL(w->l, w->held);
 	net_turn(w->l);
