@@ -401,6 +401,17 @@ static void agent_remove(struct model *m, struct agent *a, const char *message)
 	agents_free(m, a);
 }
 
+static struct registration *registration_over(const struct model *m, const struct conn *conn)
+{
+	list_each(&m->pending, it) {
+		struct pending *p = list_entry(it, struct pending, link);
+		struct registration *r = container_of(p, struct registration, p);
+		if (p->drop == registration_drop && r->conn == conn)
+			return r;
+	}
+	return NULL;
+}
+
 static void register_new(struct model *m, struct conn *conn, void *req, const dcos_AgentRegister *reg, struct str payload)
 {
 	struct agent *old = agent_at(m, reg->ip, reg->port);
@@ -471,7 +482,10 @@ void agents_register(struct model *m, struct conn *conn, void *req, struct str p
 	struct arena arena = ARENA_INIT;
 	dcos_AgentRegister reg;
 	struct err e = { 0 };
-	if (check_register(m, &arena, payload, &reg, &e) != 0)
+	int rc = check_register(m, &arena, payload, &reg, &e);
+	if (rc == 0 && registration_over(m, conn))
+		rc = err_set(&e, E_BUSY, "this agent's registration is under way already");
+	if (rc != 0)
 		model_fail(m, req, &e);
 	else if (reg.info->id)
 		register_known(m, conn, req, &reg, payload);
@@ -583,11 +597,9 @@ void agents_pong(struct model *m, struct agent *a, bool answered)
 void agents_gone(struct model *m, struct conn *conn)
 {
 	struct agent *a = conn->agent;
-	list_each(&m->pending, it) {
-		struct pending *p = list_entry(it, struct pending, link);
-		if (p->drop == registration_drop && container_of(p, struct registration, p)->conn == conn)
-			container_of(p, struct registration, p)->conn = NULL;
-	}
+	struct registration *r = registration_over(m, conn);
+	if (r)
+		r->conn = NULL;
 	if (!a)
 		return;
 	LOG(WARN, "agent disconnected", "id=%s ip=%s", a->id, a->ip);
