@@ -13,8 +13,8 @@
 #include "roles/roles.h"
 
 static const struct command *const groups[] = {
-	app_commands, cluster_commands, config_commands, log_commands, marathon_commands, node_commands, service_commands,
-	task_commands,
+	app_commands, cluster_commands, config_commands, group_commands, log_commands, marathon_commands, node_commands,
+	service_commands, task_commands,
 };
 
 #define VERSION_TIMEOUT_US (3 * SEC)     /* `dcos --version` is asked when something is wrong */

@@ -130,33 +130,12 @@ static int cmd_kill(struct cli *c, struct err *e)
 
 /* ---- update ---- */
 
-/* instances=3 env={"A":"b"} cmd=sleep 10 -> an object: values are JSON, or strings where they are not. */
-static int object_of_pairs(struct cli *c, struct buf *out, struct err *e)
-{
-	struct jw w = jw_start(out);
-	jw_obj(&w, NULL);
-	for (int i = 1; i < c->argc; i++) {
-		struct str value = str_of(c->args[i]);
-		struct str name = str_cut(&value, '=');
-		AUTO_JSON yyjson_doc *doc = value.p ? yyjson_read(value.p, value.len, 0) : NULL;
-		if (!value.p || name.len == 0)
-			return err_set(e, E_USAGE, "'%s' is no property: it wants name=value, such as instances=3", c->args[i]);
-		AUTO_FREE char *key = str_dup(name);
-		if (doc)
-			jw_raw(&w, key, value);
-		else
-			jw_strn(&w, key, value);
-	}
-	jw_end(&w);
-	return 0;
-}
-
 static int cmd_update(struct cli *c, struct err *e)
 {
 	AUTO_DEFINITION struct definition d = { 0 };
 	AUTO_ANSWER struct answer before = { 0 };
 	AUTO_BUF struct buf body = BUF_INIT;
-	int rc = c->argc > 1 ? object_of_pairs(c, &body, e) : definition_read(c, NULL, "application", &d, e);
+	int rc = c->argc > 1 ? object_of_pairs(c->args + 1, c->argc - 1, &body, e) : definition_read(c, NULL, "application", &d, e);
 	if (rc == 0)
 		rc = app_get(c, &before, e);    /* Marathon would create an app that is absent */
 	return rc == 0 ? app_change(c, PUT, marathon_force(c), d.text ? d.text : buf_cstr(&body), e) : rc;

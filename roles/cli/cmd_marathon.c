@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dcos marathon, all but apps: deployments, tasks, groups, the service itself. */
+/* dcos marathon, all but apps and groups: deployments, the launch queue, tasks, the service itself. */
 #include <stdio.h>
 #include <time.h>
 
 #include "roles/cli/marathon.h"
 
 #define DEPLOYMENTS "/v2/deployments"
-#define GROUPS "/v2/groups"
 
 static int print_answer(struct cli *c, const char *path, struct err *e)
 {
@@ -181,6 +180,49 @@ static int cmd_deployment_watch(struct cli *c, struct err *e)
 	return 0;
 }
 
+/* ---- the launch queue ---- */
+
+static int cmd_delay_reset(struct cli *c, struct err *e)
+{
+	AUTO_ANSWER struct answer a = { 0 };
+	AUTO_FREE char *path = marathon_path("/v2/queue", c->args[0], "/delay");
+	return client_call(c, DELETE, path, NULL, NULL, &a, e);
+}
+
+static void add_waiting(struct table *t, yyjson_val *entry)
+{
+	yyjson_val *offers = json_at(entry, "processedOffersSummary");
+	AUTO_FREE char *count = xasprintf("%lld", (long long)json_int(entry, "count", 0));
+	AUTO_FREE char *processed = xasprintf("%lld", (long long)json_int(offers, "processedOffersCount", 0));
+	AUTO_FREE char *unused = xasprintf("%lld", (long long)json_int(offers, "unusedOffersCount", 0));
+	table_add(t, (const char *[]){ json_str(entry, "app.id", json_str(entry, "pod.id", "")), json_str(entry, "since", ""), count,
+				       json_bool(entry, "delay.overdue", false) ? "True" : "False", processed, unused,
+				       json_str(offers, "lastUnusedOfferAt", ""), json_str(offers, "lastUsedOfferAt", "") });
+}
+
+static int cmd_debug_list(struct cli *c, struct err *e)
+{
+	AUTO_ANSWER struct answer a = { 0 };
+	yyjson_arr_iter it;
+	yyjson_val *entry;
+	int rc = client_get(c, MARATHON "/v2/queue", &a, e);
+	if (rc != 0)
+		return rc;
+	yyjson_val *queue = json_at(answer_json(&a), "queue");
+	if (c->flags.json) {
+		print_json(queue);
+		return 0;
+	}
+	struct table *t = table_new("<ID|<SINCE|INSTANCES TO LAUNCH|<WAITING|PROCESSED OFFERS|UNUSED OFFERS|<LAST UNUSED OFFER|<LAST USED OFFER");
+	yyjson_arr_iter_init(queue, &it);
+	while ((entry = yyjson_arr_iter_next(&it)))
+		add_waiting(t, entry);
+	table_sort(t, 0);
+	table_print(t);
+	table_free(t);
+	return 0;
+}
+
 /* ---- tasks ---- */
 
 static bool healthy(yyjson_val *task)
@@ -296,44 +338,6 @@ static int cmd_task_kill(struct cli *c, struct err *e)
 	return 0;
 }
 
-/* ---- groups ---- */
-
-static void add_groups(struct table *t, yyjson_val *parent)
-{
-	yyjson_arr_iter it;
-	yyjson_val *group;
-	yyjson_arr_iter_init(json_at(parent, "groups"), &it);
-	while ((group = yyjson_arr_iter_next(&it))) {
-		AUTO_FREE char *apps = xasprintf("%zu", yyjson_arr_size(json_at(group, "apps")));
-		table_add(t, (const char *[]){ json_str(group, "id", ""), apps });
-		add_groups(t, group);
-	}
-}
-
-static int cmd_group_list(struct cli *c, struct err *e)
-{
-	AUTO_ANSWER struct answer a = { 0 };
-	int rc = client_get(c, MARATHON GROUPS, &a, e);
-	if (rc != 0)
-		return rc;
-	if (c->flags.json) {
-		print_json(json_at(answer_json(&a), "groups"));
-		return 0;
-	}
-	struct table *t = table_new("<ID|APPS");
-	add_groups(t, answer_json(&a));
-	table_sort(t, 0);
-	table_print(t);
-	table_free(t);
-	return 0;
-}
-
-static int cmd_group_show(struct cli *c, struct err *e)
-{
-	AUTO_FREE char *path = marathon_path(GROUPS, c->args[0], "");
-	return print_answer(c, path, e);
-}
-
 static const struct flag deployment_flags[] = { FLAG_JSON, FLAG_QUIET, FLAG_END };
 static const struct flag json_flags[] = { FLAG_JSON, FLAG_END };
 static const struct flag watch_flags[] = {
@@ -354,12 +358,12 @@ static const struct flag kill_flags[] = {
 const struct command marathon_commands[] = {
 	/* words                          args             min max  flags             fn                       help */
 	{ "marathon about",               "",              0,  0,   NULL,             cmd_about,               "Marathon's version and settings" },
+	{ "marathon debug list",          "",              0,  0,   json_flags,       cmd_debug_list,          "Apps that wait, and the offers they saw" },
+	{ "marathon delay reset",         "<app-id>",      1,  1,   NULL,             cmd_delay_reset,         "Launch again at once after failures" },
 	{ "marathon deployment list",     "[<app-id>]",    0,  1,   deployment_flags, cmd_deployment_list,     "Deployments under way" },
 	{ "marathon deployment rollback", "<id>",          1,  1,   NULL,             cmd_deployment_rollback, "Undo a deployment by a new one" },
 	{ "marathon deployment stop",     "<id>",          1,  1,   NULL,             cmd_deployment_stop,     "Leave a deployment as it stands" },
 	{ "marathon deployment watch",    "<id>",          1,  1,   watch_flags,      cmd_deployment_watch,    "Show a deployment until it ends" },
-	{ "marathon group list",          "",              0,  0,   json_flags,       cmd_group_list,          "Groups, and how many apps they hold" },
-	{ "marathon group show",          "<group-id>",    1,  1,   NULL,             cmd_group_show,          "A group as JSON" },
 	{ "marathon leader show",         "",              0,  0,   json_flags,       cmd_leader,              "Who leads" },
 	{ "marathon ping",                "",              0,  0,   NULL,             cmd_ping,                "Ask whether Marathon answers" },
 	{ "marathon task kill",           "<task-id>...",  1,  256, kill_flags,       cmd_task_kill,           "Kill tasks of any apps" },

@@ -94,6 +94,26 @@ int definition_read(struct cli *c, const char *source, const char *what, struct 
 	return 0;
 }
 
+int object_of_pairs(char *const *pairs, int count, struct buf *out, struct err *e)
+{
+	struct jw w = jw_start(out);
+	jw_obj(&w, NULL);
+	for (int i = 0; i < count; i++) {
+		struct str value = str_of(pairs[i]);
+		struct str name = str_cut(&value, '=');
+		AUTO_JSON yyjson_doc *doc = value.p ? yyjson_read(value.p, value.len, 0) : NULL;
+		if (!value.p || name.len == 0)
+			return err_set(e, E_USAGE, "'%s' is no property: it wants name=value, such as instances=3", pairs[i]);
+		AUTO_FREE char *key = str_dup(name);
+		if (doc)
+			jw_raw(&w, key, value);
+		else
+			jw_strn(&w, key, value);
+	}
+	jw_end(&w);
+	return 0;
+}
+
 /* ---- answers ---- */
 
 void print_deployment(const struct answer *a)

@@ -24,6 +24,9 @@ void definition_fini(struct definition *d);
  */
 int definition_read(struct cli *c, const char *source, const char *what, struct definition *out, struct err *e);
 
+/* instances=3 env={"A":"b"} cmd=sleep -> an object: values are JSON, or strings where they are not. E_USAGE. */
+int object_of_pairs(char *const *pairs, int count, struct buf *out, struct err *e);
+
 /* "Created deployment <id>" of the header or the body. */
 void print_deployment(const struct answer *a);
 /* "Killed tasks: ['a', 'b']", or "Started deployment: …" when the answer is one. */

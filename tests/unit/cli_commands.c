@@ -79,3 +79,22 @@ TEST(cli_commands, a_waiting_app_says_what_is_short_on_how_many_agents)
 	EQ_STR(reason_of(queue, "/other"), "");
 	EQ_STR(reason_of(queue, "/absent"), "");
 }
+
+TEST(cli_commands, values_of_properties_are_json_or_strings_where_they_are_not)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct err e = { 0 };
+	char *const pairs[] = { "instances=3", "env={\"A\":\"b\"}", "cmd=sleep 10", "user=", "labels={x" };
+	EQ_INT(object_of_pairs(pairs, ARRAY_LEN(pairs), &out, &e), 0);
+	EQ_STR(buf_cstr(&out), "{\"instances\":3,\"env\":{\"A\":\"b\"},\"cmd\":\"sleep 10\",\"user\":\"\",\"labels\":\"{x\"}");
+}
+
+TEST(cli_commands, a_property_without_a_name_or_a_value_is_named)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct err e = { 0 };
+	char *const bare[] = { "instances" }, *const nameless[] = { "=3" };
+	EQ_INT(object_of_pairs(bare, 1, &out, &e), E_USAGE);
+	EQ_STR(e.text, "'instances' is no property: it wants name=value, such as instances=3");
+	EQ_INT(object_of_pairs(nameless, 1, &out, &e), E_USAGE);
+}
