@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "store/raft_log.h"
-#include "tests/sim/disk.h"
+#include "tests/sim/disk.c"       /* the harness is one program file beside our own objects */
 
 #define SEGMENT (8 * KIB)
 #define FIRST "log/0000000000000001.log"
