@@ -124,7 +124,8 @@ TEST(marathon_app, constraints_are_checked)
 	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\"]]}", NULL), "Each constraint must have either 2 or 3 fields");
 	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\",\"NEAR\"]]}", NULL), "operator must be one of the following");
 	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\",\"LIKE\",\"a(\"]]}", NULL), "is not a valid regular expression");
-	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\",\"LIKE\",\"((a{200}){200}){200}\"]]}", NULL), "is not a valid regular expression");
+	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\",\"LIKE\",\"((a{200}){200}){200}\"]]}", NULL),
+	    "is not a valid regular expression");
 	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"constraints\":[[\"hostname\",\"LIKE\",\"10\\\\.0\\\\.(1|2)\\\\..*\"]]}", NULL), "\"LIKE\"");
 	HAS(normalise("{\"id\":\"x\",\"cmd\":\"a\",\"acceptedResourceRoles\":[\"prod\"]}", NULL), "acceptedResourceRoles can only contain * and slave_public");
 }

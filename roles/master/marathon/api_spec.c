@@ -98,7 +98,7 @@ struct spec *api_spec(struct http_req *r, yyjson_mut_doc *doc, yyjson_mut_val *i
 		app = app_complete(doc, app, &f);
 	if (app && !f.types)
 		app_check(app, &f);
-	if (f.count > 0) {
+	if (!app || f.count > 0) {
 		api_faults(r, &f);
 		return NULL;
 	}

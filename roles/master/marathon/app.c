@@ -166,7 +166,9 @@ static const struct schema unreachable_fields[] = {
 	INT("expungeAfterSeconds", "0", 0, INFINITY), INT("inactiveAfterSeconds", "0", 0, INFINITY), SCHEMA_END,
 };
 static const struct schema unreachable_object = { .name = "", .kind = SCHEMA_OBJECT, .of = unreachable_fields };
-static const struct schema executor_resources_fields[] = { NUM("cpus", "0.1", 0, INFINITY), NUM("disk", "10", 0, INFINITY), NUM("mem", "32", 0, INFINITY), SCHEMA_END };
+static const struct schema executor_resources_fields[] = {
+	NUM("cpus", "0.1", 0, INFINITY), NUM("disk", "10", 0, INFINITY), NUM("mem", "32", 0, INFINITY), SCHEMA_END,
+};
 static const struct schema a_limit = { .name = "", .kind = SCHEMA_NUM, .flags = SCHEMA_RANGE, .lo = 0, .hi = INFINITY };
 static const struct schema limit_fields[] = {
 	{ .name = "cpus", .kind = SCHEMA_STRING_OR, .of = &a_limit, .words = "unlimited" },
