@@ -304,4 +304,4 @@ help:                                        ## this list
 
 .PHONY: all generated run test test-fast test-e2e sim soak san bench lint lint-tree lint-compile lint-tidy install clean help FORCE
 .DEFAULT_GOAL = all
--include $(shell find $(B) -name '*.d' -not -path '$(D)/*' 2>/dev/null)
+-include $(shell find $(B) -type f -name '*.d' -not -path '$(B)/peers/*' -not -path '$(D)/*' 2>/dev/null)
