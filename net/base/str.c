@@ -100,7 +100,15 @@ bool str_f64(struct str s, double *out)
 	return true;
 }
 
-char *str_dup(struct str s) { return s.len ? xstrndup(s.p, s.len) : xstrdup(""); }
+/* Slices may hold NUL bytes, as keys of maps do: no strndup. */
+char *str_dup(struct str s)
+{
+	char *p = xmalloc(s.len + 1);
+	if (s.len)
+		memcpy(p, s.p, s.len);
+	p[s.len] = '\0';
+	return p;
+}
 
 bool str_put(char *dst, size_t dst_size, struct str s)
 {

@@ -142,6 +142,21 @@ static int clear_cgroup(const char *path, struct err *e)
 	}
 }
 
+/* Parents of our part that hold nothing else: "/dcos" of "/dcos/<cluster>". */
+static void remove_parents(const char *path)
+{
+	const char *dirs[8];
+	size_t count = hierarchies(dirs);
+	AUTO_FREE char *parent = xstrdup(path);
+	for (char *slash; (slash = strrchr(parent, '/')) && slash != parent;) {
+		*slash = '\0';
+		for (size_t i = 0; i < count; i++) {
+			AUTO_FREE char *dir = xasprintf("%s%s", dirs[i], parent);
+			(void)rmdir(dir);       /* in use by others: stays */
+		}
+	}
+}
+
 /* ---- network ---- */
 
 static bool is_fs(const char *path, long magic)
@@ -261,6 +276,8 @@ int isolate_down(const struct plan *p, struct err *e)
 		return 0;
 	unmount_all(p->bpf_dir, BPF_FS_MAGIC);
 	int rc = clear_cgroup(p->config->cgroup, e);
+	if (rc == 0)
+		remove_parents(p->config->cgroup);
 	for (size_t i = 0; i < p->node_count && rc == 0; i++) {
 		const struct plan_node *n = &p->nodes[i];
 		if (!n->netns)

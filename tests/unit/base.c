@@ -81,6 +81,22 @@ TEST(map, behaves_like_a_plain_list_of_pairs)
 	map_fini(&m);
 }
 
+TEST(map, keys_may_hold_any_bytes)
+{
+	struct map m = { 0 };
+	int values[256];
+	for (uint32_t i = 0; i < 256; i++) {
+		uint64_t key = (uint64_t)i << 32 | 0x50;
+		(void)map_put(&m, str_n((const char *)&key, sizeof(key)), &values[i]);
+	}
+	for (uint32_t i = 0; i < 256; i++) {
+		uint64_t key = (uint64_t)i << 32 | 0x50;
+		TRUE(map_remove(&m, str_n(test_edge(&key, sizeof(key)), sizeof(key))) == &values[i]);
+	}
+	EQ_INT(map_count(&m), 0);
+	map_fini(&m);
+}
+
 TEST(map, entries_may_be_removed_while_walking)
 {
 	struct map m = { 0 };
