@@ -23,7 +23,7 @@ TEST(json, names_the_place_of_an_error)
 	broken("{\"a\":", "invalid JSON at line 1 column 6: unexpected end of data");
 	broken("", "invalid JSON: the text is empty");
 	broken("{} x", "invalid JSON at line 1 column 4: unexpected content after document");
-	broken("// no\n1", "invalid JSON at line 1 column 1: unexpected character, expected a valid JSON value");
+	broken("// no\n1", "invalid JSON at line 1 column 1: unexpected character, expected a valid root value");
 }
 
 static int parse_nested(int depth)
