@@ -60,6 +60,7 @@ struct agent_metrics { AGENT_METRICS(METRIC_FIELD) };
 struct checkpoint;
 struct image_job;
 struct gc;
+struct files;
 
 struct agent {
 	struct agent_config config;
@@ -72,6 +73,7 @@ struct agent {
 	struct cgroup_host cgroups;
 	struct checkpoint *checkpoint;
 	struct gc *gc;
+	struct files *files;             /* followers of growing files; made by the first */
 
 	struct leader *leader;
 	struct rpc_call register_call;
