@@ -3,18 +3,18 @@
  * Header (RFC 1035, 4.1.1), big-endian 16-bit words:
  *   id | QR:1 OPCODE:4 AA:1 TC:1 RD:1 RA:1 Z:3 RCODE:4 | questions | answers | authorities | additionals
  * Question: name, type, class. Record: name, type, class, ttl:32, length:16, data.
- * A name is labels (length byte, bytes), ended by 0 or by a pointer (11 + 14-bit offset), which only ever points backwards.
+ * A name is labels (length byte, bytes), ended by 0 or by a pointer (11 + 14-bit offset) to an earlier name.
+ * Pointers are written and skipped but never followed while reading: the one name we read, the first question's, has none.
  */
 #include "net/dns_wire.h"
 
-#define HEADER 12
 #define POINTER 0xc0
 #define FLAG_QR 0x8000u
 #define FLAG_AA 0x0400u
 #define FLAG_TC 0x0200u
 #define FLAG_RD 0x0100u
 #define FLAG_RA 0x0080u
-#define CLASS_IN 1
+#define DNS_OPT_BYTES 11          /* an OPT record without options */
 
 /* ---- reading: a cursor whose error sticks ---- */
 
@@ -23,6 +23,15 @@ struct rd {
 	size_t len, at;
 	bool broken;
 };
+
+static uint8_t rd_u8(struct rd *r)
+{
+	if (r->broken || r->at == r->len) {
+		r->broken = true;
+		return 0;
+	}
+	return r->msg[r->at++];
+}
 
 static uint16_t rd_u16(struct rd *r)
 {
@@ -43,6 +52,8 @@ static void rd_skip(struct rd *r, size_t n)
 		r->at += n;
 }
 
+static uint8_t lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c - 'A' + 'a') : c; }
+
 static bool label_append(struct dns_name *out, const uint8_t *label, size_t len)
 {
 	if (out->len + len + (out->len > 0) > DNS_NAME_MAX)
@@ -52,54 +63,52 @@ static bool label_append(struct dns_name *out, const uint8_t *label, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		uint8_t c = label[i];
 		if (c == '.' || c == '\0')
-			return false;      /* cannot be told apart in text; no name of ours has them */
-		out->text[out->len++] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+			c = '?';           /* no name of ours has one */
+		out->text[out->len++] = (char)lower(c);
 	}
 	return true;
 }
 
+/* The name of a first question: in front of it is nothing that a pointer could lead to. */
 static void rd_name(struct rd *r, struct dns_name *out)
 {
-	size_t at = r->at, limit = r->at;     /* a pointer must go below everything read so far: no loops */
-	bool jumped = false;
 	out->len = 0;
-	while (!r->broken) {
-		if (at >= r->len)
+	for (;;) {
+		uint8_t n = rd_u8(r);
+		const uint8_t *label = r->msg + r->at;
+		rd_skip(r, n);
+		if (n == 0 || r->broken)
 			break;
-		uint8_t n = r->msg[at];
-		if (n == 0) {
-			if (!jumped)
-				r->at = at + 1;
-			out->text[out->len] = '\0';
+		if ((n & POINTER) != 0 || !label_append(out, label, n))
+			r->broken = true;
+	}
+	if (r->broken)
+		out->len = 0;
+	out->text[out->len] = '\0';
+}
+
+/* Past a name, wherever its end stands. */
+static void rd_skip_name(struct rd *r)
+{
+	for (;;) {
+		uint8_t n = rd_u8(r);
+		if (n == 0 || r->broken)
+			return;
+		if ((n & POINTER) == POINTER) {
+			rd_skip(r, 1);
 			return;
 		}
-		if ((n & POINTER) == POINTER) {
-			if (r->len - at < 2)
-				break;
-			size_t to = (size_t)(n & 0x3f) << 8 | r->msg[at + 1];
-			if (to >= limit)
-				break;
-			if (!jumped)
-				r->at = at + 2;
-			jumped = true;
-			limit = at = to;
-			continue;
-		}
-		if ((n & POINTER) != 0 || r->len - at - 1 < n || !label_append(out, r->msg + at + 1, n))
-			break;
-		at += 1 + (size_t)n;
+		if ((n & POINTER) != 0)
+			r->broken = true;
+		rd_skip(r, n);
 	}
-	r->broken = true;
-	out->len = 0;
-	out->text[0] = '\0';
 }
 
 /* Looks for OPT among the records behind the question. */
 static void rd_edns(struct rd *r, unsigned records, struct dns_query *q)
 {
-	struct dns_name name;
 	for (unsigned i = 0; i < records && !r->broken; i++) {
-		rd_name(r, &name);
+		rd_skip_name(r);
 		uint16_t type = rd_u16(r);
 		uint16_t class = rd_u16(r);
 		rd_skip(r, 4);
@@ -112,29 +121,59 @@ static void rd_edns(struct rd *r, unsigned records, struct dns_query *q)
 	}
 }
 
-int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q, struct err *e)
+bool dns_is_response(const uint8_t *msg, size_t len) { return len > 2 && (msg[2] & FLAG_QR >> 8) != 0; }
+
+bool dns_is_cut(const uint8_t *msg, size_t len) { return len > 2 && (msg[2] & FLAG_TC >> 8) != 0; }
+
+/* Header and first question. */
+static int head_read(struct rd *r, struct dns_query *q, unsigned *records, struct err *e)
 {
-	struct rd r = { .msg = msg, .len = len };
 	*q = (struct dns_query){ .udp_size = DNS_UDP_MIN };
-	q->id = rd_u16(&r);
-	uint16_t flags = rd_u16(&r);
+	q->id = rd_u16(r);
+	uint16_t flags = rd_u16(r);
 	q->response = (flags & FLAG_QR) != 0;
 	q->opcode = (uint8_t)(flags >> 11 & 0xf);
 	q->recursion_desired = (flags & FLAG_RD) != 0;
-	q->question_count = rd_u16(&r);
-	unsigned records = rd_u16(&r);
-	records += rd_u16(&r);
-	records += rd_u16(&r);
-	if (r.broken)
-		return err_set(e, E_MALFORMED, "a DNS message of %zu bytes has no header", len);
+	q->question_count = rd_u16(r);
+	*records = rd_u16(r);
+	*records += rd_u16(r);
+	*records += rd_u16(r);
+	if (r->broken)
+		return err_set(e, E_MALFORMED, "a DNS message of %zu bytes has no header", r->len);
 	if (q->question_count == 0)
 		return err_set(e, E_MALFORMED, "a DNS message without a question");
-	rd_name(&r, &q->name);
-	q->type = rd_u16(&r);
-	q->class = rd_u16(&r);
-	if (r.broken)
+	rd_name(r, &q->name);
+	q->type = rd_u16(r);
+	q->class = rd_u16(r);
+	if (r->broken)
 		return err_set(e, E_MALFORMED, "a DNS question that cannot be decoded");
-	q->question_end = r.at;
+	q->question = r->msg + DNS_HEADER;
+	q->question_len = r->at - DNS_HEADER;
+	return 0;
+}
+
+bool dns_answers(const uint8_t *answer, size_t answer_len, const uint8_t *query, size_t query_len)
+{
+	struct rd ra = { .msg = answer, .len = answer_len }, rq = { .msg = query, .len = query_len };
+	struct dns_query a, q;
+	unsigned records;
+	if (head_read(&ra, &a, &records, NULL) != 0 || head_read(&rq, &q, &records, NULL) != 0)
+		return false;
+	if (!a.response || a.id != q.id || a.question_len != q.question_len)
+		return false;
+	for (size_t i = 0; i < q.question_len; i++)
+		if (lower(a.question[i]) != lower(q.question[i]))
+			return false;
+	return true;
+}
+
+int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q, struct err *e)
+{
+	struct rd r = { .msg = msg, .len = len };
+	unsigned records;
+	int rc = head_read(&r, q, &records, e);
+	if (rc != 0)
+		return rc;
 	if (q->question_count == 1)
 		rd_edns(&r, records, q);
 	return r.broken ? err_set(e, E_MALFORMED, "a DNS record that cannot be decoded") : 0;
@@ -171,60 +210,82 @@ static void put_u32(struct dns_writer *w, uint32_t v)
 	put_u16(w, v & 0xffff);
 }
 
+/* The name written at offset `at`, whose pointers we wrote ourselves, is `name`. */
+static bool name_is_at(const struct dns_writer *w, size_t at, const char *name)
+{
+	for (;;) {
+		uint8_t n = w->out[at];
+		if ((n & POINTER) == POINTER) {
+			at = (size_t)(n & 0x3f) << 8 | w->out[at + 1];
+			continue;
+		}
+		if (n == 0 || strcspn(name, ".") != n)
+			return n == 0 && *name == '\0';
+		for (size_t i = 0; i < n; i++)
+			if (lower(w->out[at + 1 + i]) != (uint8_t)name[i])
+				return false;
+		name += n;
+		name += *name == '.';
+		at += 1 + (size_t)n;
+	}
+}
+
 /* Offset of a name written before, or 0. */
 static uint16_t known_name(const struct dns_writer *w, const char *name)
 {
 	for (size_t i = 0; i < w->name_count; i++)
-		if (strcmp(w->names[i].name.text, name) == 0)
-			return w->names[i].at;
+		if (name_is_at(w, w->names[i], name))
+			return w->names[i];
 	return 0;
 }
 
-static void remember_name(struct dns_writer *w, const char *name)
+static void remember_name(struct dns_writer *w, size_t at)
 {
-	size_t len = strlen(name);
-	if (w->full || w->len >= 0x4000 || len > DNS_NAME_MAX || w->name_count == ARRAY_LEN(w->names))
-		return;
-	w->names[w->name_count].at = (uint16_t)w->len;
-	memcpy(w->names[w->name_count].name.text, name, len + 1);
-	w->name_count++;
+	if (at < 0x4000 && w->name_count < ARRAY_LEN(w->names))
+		w->names[w->name_count++] = (uint16_t)at;
 }
 
+/* The beginnings of a name become known once it is whole, so a search never runs into half a name. */
 static void put_labels(struct dns_writer *w, const char *name, bool compress)
 {
+	uint16_t starts[DNS_NAME_MAX / 2 + 1];
+	size_t start_count = 0;
+	uint16_t at = 0;
 	while (*name) {
-		uint16_t at = compress ? known_name(w, name) : 0;
-		if (at != 0) {
-			put_u16(w, (unsigned)POINTER << 8 | at);
-			return;
-		}
+		at = compress ? known_name(w, name) : 0;
+		if (at != 0)
+			break;
 		size_t len = strcspn(name, ".");
-		if (len == 0 || len > 63) {
+		if (len == 0 || len > 63 || start_count == ARRAY_LEN(starts)) {
 			w->full = true;        /* not a name: the record is left out */
 			return;
 		}
-		remember_name(w, name);
+		starts[start_count++] = (uint16_t)w->len;
 		put_u8(w, (unsigned)len);
 		put(w, name, len);
 		name += len;
-		if (*name == '.')
-			name++;
+		name += *name == '.';
 	}
-	put_u8(w, 0);
+	if (at != 0)
+		put_u16(w, (unsigned)POINTER << 8 | at);
+	else
+		put_u8(w, 0);
+	for (size_t i = 0; i < start_count && !w->full; i++)
+		remember_name(w, starts[i]);
 }
 
 void dns_answer_begin(struct dns_writer *w, uint8_t *out, size_t max, const struct dns_query *q)
 {
 	*w = (struct dns_writer){ .out = out, .max = max };
-	static const uint8_t header[HEADER];
+	static const uint8_t header[DNS_HEADER];
 	put(w, header, sizeof(header));
-	put_labels(w, q->name.text, true);
-	put_u16(w, q->type);
-	put_u16(w, q->class);
+	put(w, q->question, q->question_len);
 	w->counts[0] = 1;
 	assert(!w->full);
+	for (size_t at = DNS_HEADER; out[at] != 0; at += 1 + (size_t)out[at])
+		remember_name(w, at);
 	if (q->edns)
-		w->max -= 11;       /* room for OPT */
+		w->max -= DNS_OPT_BYTES;       /* room for it at the end */
 }
 
 struct mark { size_t len, names; };
@@ -235,7 +296,7 @@ static struct mark record_begin(struct dns_writer *w, const char *name, enum dns
 	w->full = false;
 	put_labels(w, name, true);
 	put_u16(w, type);
-	put_u16(w, CLASS_IN);
+	put_u16(w, DNS_IN);
 	put_u32(w, ttl);
 	put_u16(w, 0);
 	return m;
@@ -312,12 +373,12 @@ size_t dns_answer_end(struct dns_writer *w, const struct dns_query *q, bool auth
 {
 	w->full = false;
 	if (q->edns) {
-		static const uint8_t opt[11] = { 0, 0, DNS_OPT, DNS_UDP_MAX >> 8, DNS_UDP_MAX & 0xff };
+		static const uint8_t opt[DNS_OPT_BYTES] = { 0, 0, DNS_OPT, DNS_UDP_MAX >> 8, DNS_UDP_MAX & 0xff };
 		w->max += sizeof(opt);
 		put(w, opt, sizeof(opt));
 		w->counts[DNS_ADDITIONAL]++;
 	}
-	unsigned flags = FLAG_QR | (unsigned)rcode;
+	unsigned flags = FLAG_QR | (unsigned)q->opcode << 11 | (unsigned)rcode;
 	flags |= authoritative ? FLAG_AA : 0;
 	flags |= w->cut ? FLAG_TC : 0;
 	flags |= q->recursion_desired ? FLAG_RD : 0;
@@ -329,12 +390,12 @@ size_t dns_answer_end(struct dns_writer *w, const struct dns_query *q, bool auth
 size_t dns_query_write(uint8_t *out, size_t max, uint16_t id, const char *name, enum dns_type type)
 {
 	struct dns_writer w = { .out = out, .max = max };
-	static const uint8_t header[HEADER];
+	static const uint8_t header[DNS_HEADER];
 	static const uint16_t counts[4] = { 1, 0, 0, 0 };
 	put(&w, header, sizeof(header));
 	put_labels(&w, name, false);
 	put_u16(&w, type);
-	put_u16(&w, CLASS_IN);
+	put_u16(&w, DNS_IN);
 	if (w.full)
 		return 0;
 	header_put(out, id, FLAG_RD, counts);
@@ -345,12 +406,12 @@ size_t dns_error_write(uint8_t *out, size_t max, const uint8_t *query, size_t qu
 {
 	struct dns_query q;
 	static const uint16_t none[4];
-	if (max < HEADER || query_len < HEADER)
+	if (max < DNS_HEADER || query_len < DNS_HEADER)
 		return 0;
-	bool whole = dns_query_parse(query, query_len, &q, NULL) == 0 && max >= q.question_end + 11;
+	bool whole = dns_query_parse(query, query_len, &q, NULL) == 0 && max >= DNS_HEADER + q.question_len + DNS_OPT_BYTES;
 	if (!whole) {
 		header_put(out, (uint16_t)(query[0] << 8 | query[1]), FLAG_QR | (unsigned)rcode, none);
-		return HEADER;
+		return DNS_HEADER;
 	}
 	struct dns_writer w;
 	dns_answer_begin(&w, out, max, &q);

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * DNS messages (RFC 1035, EDNS0 of RFC 6891): parse a query, look at an answer, write an answer with compressed names.
- * Pure. Names are lower-cased text without the trailing dot; labels may hold any byte but '.' and NUL.
+ * Pure. Names are lower-cased text without the trailing dot; a '.' or NUL inside a label, which text cannot hold, reads as '?'.
  */
 #pragma once
 
 #include "net/base/err.h"
 #include "net/base/str.h"
 
-#define DNS_NAME_MAX 254
+#define DNS_NAME_MAX 253       /* as text; 255 bytes on the wire */
+#define DNS_HEADER 12
 #define DNS_UDP_MIN 512
 #define DNS_UDP_MAX 4096
 #define DNS_TCP_MAX 65535
 
 enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33, DNS_OPT = 41, DNS_ANY = 255 };
+enum dns_class { DNS_IN = 1 };
 enum dns_rcode { DNS_NOERROR = 0, DNS_FORMERR = 1, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_NOTIMP = 4, DNS_REFUSED = 5 };
 
 struct dns_name {
@@ -31,19 +33,26 @@ struct dns_query {
 	uint16_t type, class;
 	bool edns;
 	uint16_t udp_size;               /* what the sender takes over UDP; 512 without EDNS */
-	size_t question_end;             /* offset behind the first question */
+	const uint8_t *question;         /* the first question as it came, letter case kept: borrowed from the message */
+	size_t question_len;
 };
 
+/* The message is an answer (QR is set), even if nothing else in it can be read. */
+bool dns_is_response(const uint8_t *msg, size_t len);
 /* E_MALFORMED; out->id is set when at least the id could be read. */
 int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *out, struct err *e);
+/* `answer` is a response to `query`: same id, same question (letter case aside). Its records are not looked at. */
+bool dns_answers(const uint8_t *answer, size_t answer_len, const uint8_t *query, size_t query_len);
+/* The answer was cut to fit (TC). */
+bool dns_is_cut(const uint8_t *msg, size_t len);
 
-/* Write a name as labels without compression, for queries. */
+/* An answer being written. */
 struct dns_writer {
 	uint8_t *out;
 	size_t len, max;                 /* max: the size the asker takes */
 	bool full;                       /* the record being written does not fit */
 	bool cut;                        /* an answer record did not fit: TC will be set */
-	struct { uint16_t at; struct dns_name name; } names[24];   /* written names, to point back at */
+	uint16_t names[48];              /* where names begin that a later one may point at */
 	size_t name_count;
 	uint16_t counts[4];              /* question, answer, authority, additional */
 };

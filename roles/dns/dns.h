@@ -3,8 +3,9 @@
 #pragma once
 
 #include "net/http.h"
-#include "roles/dns/records.h"
 #include "roles/node.h"
+#include "roles/records.h"
+#include "roles/view_reload.h"
 
 struct view_follower;
 struct forwarder;
@@ -17,12 +18,12 @@ struct dns_config {
 	bool mesos_dns;
 };
 
-/* One address and port, UDP and TCP. */
+/* One address and port, UDP and TCP (listen.c). */
 struct dns_listener {
-	struct dns *dns;
+	struct dns *dns;                 /* borrowed */
 	int udp_fd, tcp_fd;
 	struct loop_fd *udp_watch, *tcp_watch;
-	struct list askers;              /* UDP questions being forwarded */
+	struct list udp_askers;          /* questions being forwarded; at most LIMIT_DNS_FORWARDS and a turn's worth */
 	struct list tcp_askers;
 	size_t tcp_count;
 	bool only_ours;                  /* Mesos-DNS' port: other names are refused */
@@ -32,7 +33,7 @@ struct dns {
 	struct node node;
 	struct dns_config config;
 	struct records records;          /* replaced as a whole when the view moves */
-	struct view_watch watch;
+	struct view_reload reload;
 	struct view_follower *follower;
 	struct forwarder *forwarder;
 	struct dns_listener listeners[8];
@@ -40,9 +41,15 @@ struct dns {
 	struct http_routes routes;
 	struct http_server *http;
 	uint32_t rotate;
-	uint64_t queries;
 	bool ready;
-	uint8_t tcp_out[DNS_TCP_MAX];
+	uint8_t in[DNS_UDP_MAX];         /* the question being looked at, the answer being written */
+	uint8_t out[DNS_TCP_MAX];
 };
 
+/* ---- listen.c ---- */
+/* Answer from d->records on ip:port, forward the rest unless only_ours. E_INVALID, E_BUSY, E_IO, E_TOOBIG. */
+int dns_listen(struct dns *d, const char *ip, uint16_t port, bool only_ours, struct err *e);
+void dns_listeners_close(struct dns *d);
+
+/* ---- api.c ---- */
 extern const struct route mesos_dns_routes[];    /* arg: struct dns * */

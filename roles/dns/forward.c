@@ -9,50 +9,58 @@
 #include "net/limits.h"
 #include "net/stream.h"
 
-#define FORWARD_TIMEOUT_US (5 * SEC)
 #define RACE 2
-#define TC_BYTE 2
-#define TC_BIT 0x02
+#define FORGIVEN_US (60 * SEC)
 
 struct upstream {
 	struct sock_addr addr;
-	unsigned failures;       /* lately; an answer forgives them */
+	unsigned failures;               /* in a row */
+	int64_t failed_us;               /* the last of them */
 };
 
 struct forwarder {
 	struct loop *loop;
+	int64_t timeout_us;
 	struct upstream upstreams[FORWARD_UPSTREAMS_MAX];
 	size_t count, next;
 	struct list running;
 	size_t running_count;
+	uint8_t answer[DNS_TCP_MAX];     /* the one being handed over */
 };
 
-/* One way to one upstream. */
+/* One upstream being asked. */
 struct attempt {
-	struct forward *owner;
-	struct upstream *upstream;
-	int fd;                          /* UDP */
+	struct forward *owner;           /* borrowed */
+	struct upstream *upstream;       /* borrowed; NULL: this place in the race is free */
+	int fd;                          /* UDP; -1: none */
 	struct loop_fd *watch;
 	struct stream *stream;           /* TCP */
 };
 
+/*
+ * One question.  RACING --answer, no upstream left, or timeout--> over (freed, then done)
+ * Owned by the forwarder's list until then.
+ */
 struct forward {
 	struct list link;
 	struct forwarder *f;
 	struct loop_timer timer;
 	struct attempt attempts[RACE];
-	size_t attempt_count;
+	uint32_t asked;                  /* bit per upstream */
+	bool tcp;
 	uint8_t *query;
 	size_t query_len;
-	uint8_t id[2];                   /* the asker's; upstream sees a random one */
+	uint8_t id[2];                   /* the asker's; upstreams see a random one */
 	void (*done)(void *arg, const uint8_t *answer, size_t len);
 	void *arg;
 };
+static_assert(FORWARD_UPSTREAMS_MAX <= 32, "a bit per upstream");
 
-struct forwarder *forwarder_new(struct loop *l)
+struct forwarder *forwarder_new(struct loop *l, int64_t timeout_us)
 {
 	struct forwarder *f = xcalloc(1, sizeof(*f));
 	f->loop = l;
+	f->timeout_us = timeout_us;
 	list_init(&f->running);
 	return f;
 }
@@ -67,18 +75,20 @@ int forwarder_add(struct forwarder *f, const char *upstream, struct err *e)
 	return rc;
 }
 
+/* ---- the end of an attempt, and of the whole ---- */
+
 static void attempt_close(struct attempt *a)
 {
 	loop_fd_free(MOVE(a->watch));
 	stream_free(MOVE(a->stream));
 	if (a->fd >= 0)
-		(void)close(a->fd);
-	a->fd = -1;
+		(void)close(MOVE_FD(a->fd));
+	a->upstream = NULL;
 }
 
 static void forward_free(struct forward *w)
 {
-	for (size_t i = 0; i < w->attempt_count; i++)
+	for (size_t i = 0; i < RACE; i++)
 		attempt_close(&w->attempts[i]);
 	loop_timer_stop(&w->timer);
 	list_remove(&w->link);
@@ -98,7 +108,8 @@ void forwarder_free(struct forwarder *f)
 	free(f);
 }
 
-static void finish(struct forward *w, uint8_t *answer, size_t len)
+/* answer: f->answer, or NULL. */
+static void forward_finish(struct forward *w, uint8_t *answer, size_t len)
 {
 	void (*done)(void *, const uint8_t *, size_t) = w->done;
 	void *arg = w->arg;
@@ -108,139 +119,172 @@ static void finish(struct forward *w, uint8_t *answer, size_t len)
 	done(arg, answer, len);
 }
 
-static void on_timeout(struct loop_timer *t)
+static void forward_answered(struct attempt *a, size_t len)
 {
-	struct forward *w = container_of(t, struct forward, timer);
-	for (size_t i = 0; i < w->attempt_count; i++)
-		w->attempts[i].upstream->failures++;
-	finish(w, NULL, 0);
+	struct forwarder *f = a->owner->f;
+	a->upstream->failures = 0;
+	forward_finish(a->owner, f->answer, len);
 }
 
-/* Is this an answer to what we asked? Someone else's bytes must not become a cached truth. */
-static bool is_answer(const struct forward *w, const uint8_t *msg, size_t len)
+static void upstream_blame(struct forwarder *f, struct upstream *u)
 {
-	struct dns_query asked, got;
-	if (dns_query_parse(w->query, w->query_len, &asked, NULL) != 0 || dns_query_parse(msg, len, &got, NULL) != 0)
-		return false;
-	return got.response && got.id == asked.id && got.type == asked.type && strcmp(got.name.text, asked.name.text) == 0;
+	u->failures++;
+	u->failed_us = loop_now_us(f->loop);
+}
+
+static void forward_on_timeout(struct loop_timer *t)
+{
+	struct forward *w = container_of(t, struct forward, timer);
+	for (size_t i = 0; i < RACE; i++)
+		if (w->attempts[i].upstream)
+			upstream_blame(w->f, w->attempts[i].upstream);
+	forward_finish(w, NULL, 0);
+}
+
+static bool forward_race(struct forward *w);
+
+/* This upstream will not answer: the next one takes its place in the race. */
+static void attempt_failed(struct attempt *a)
+{
+	struct forward *w = a->owner;
+	upstream_blame(w->f, a->upstream);
+	attempt_close(a);
+	if (!forward_race(w))
+		forward_finish(w, NULL, 0);
 }
 
 /* ---- TCP ---- */
 
 static void tcp_opened(struct stream *s)
 {
-	struct attempt *a = stream_arg(s);
-	uint8_t len[2] = { (uint8_t)(a->owner->query_len >> 8), (uint8_t)a->owner->query_len };
+	const struct forward *w = ((struct attempt *)stream_arg(s))->owner;
+	uint8_t len[2] = { (uint8_t)(w->query_len >> 8), (uint8_t)w->query_len };
 	stream_write(s, len, sizeof(len));
-	stream_write(s, a->owner->query, a->owner->query_len);
+	stream_write(s, w->query, w->query_len);
 }
 
 static void tcp_data(struct stream *s)
 {
 	struct attempt *a = stream_arg(s);
-	struct buf *in = stream_in(s);
+	const struct buf *in = stream_in(s);
 	if (in->len < 2)
 		return;
 	size_t len = (size_t)in->data[0] << 8 | in->data[1];
-	if (in->len - 2 < len || !is_answer(a->owner, in->data + 2, len))
+	if (in->len - 2 < len)
 		return;
-	AUTO_FREE uint8_t *copy = xmalloc(len);
-	memcpy(copy, in->data + 2, len);
-	a->upstream->failures = 0;
-	finish(a->owner, copy, len);
+	if (!dns_answers(in->data + 2, len, a->owner->query, a->owner->query_len)) {
+		attempt_failed(a);
+		return;
+	}
+	memcpy(a->owner->f->answer, in->data + 2, len);
+	forward_answered(a, len);
 }
 
 static void tcp_closed(struct stream *s, const struct err *e)
 {
-	struct attempt *a = stream_arg(s);
 	(void)e;
-	a->upstream->failures++;
-	attempt_close(a);
+	attempt_failed(stream_arg(s));
 }
 
-static void ask_tcp(struct attempt *a)
+static bool ask_tcp(struct attempt *a)
 {
 	static const struct stream_events ev = { .opened = tcp_opened, .data = tcp_data, .closed = tcp_closed };
-	attempt_close(a);
-	a->stream = stream_connect(a->owner->f->loop, &a->upstream->addr, NULL, NULL, FORWARD_TIMEOUT_US, &ev, a);
+	struct forwarder *f = a->owner->f;
+	a->stream = stream_connect(f->loop, &a->upstream->addr, NULL, NULL, f->timeout_us, &ev, a);
+	return true;
 }
 
-/* ---- UDP ---- */
+/* ---- UDP: a socket of its own for each attempt, so that the port is as hard to guess as the id ---- */
 
-static void on_udp(struct loop_fd *watch, int events)
+static void udp_ready(struct loop_fd *watch, int events)
 {
 	struct attempt *a = loop_fd_arg(watch);
-	uint8_t msg[DNS_UDP_MAX];
+	const struct forward *w = a->owner;
 	(void)events;
-	ssize_t n = recv(a->fd, msg, sizeof(msg), 0);
-	if (n < 0 && errno == EAGAIN)
+	ssize_t n = recv(a->fd, w->f->answer, sizeof(w->f->answer), 0);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n < 0) {
-		a->upstream->failures++;        /* port unreachable: the other one may answer */
-		attempt_close(a);
-		return;
-	}
-	if (!is_answer(a->owner, msg, (size_t)n))
-		return;
-	a->upstream->failures = 0;
-	if (msg[TC_BYTE] & TC_BIT)
-		ask_tcp(a);
-	else
-		finish(a->owner, msg, (size_t)n);
+	if (n < 0)
+		attempt_failed(a);        /* nobody listens there */
+	else if (dns_answers(w->f->answer, (size_t)n, w->query, w->query_len))
+		forward_answered(a, (size_t)n);
+	/* else: someone else's bytes; the true answer may still come */
 }
 
-static void ask_udp(struct attempt *a)
+static bool ask_udp(struct attempt *a)
 {
-	struct sock_addr *to = &a->upstream->addr;
+	const struct forward *w = a->owner;
+	const struct sock_addr *to = &a->upstream->addr;
 	a->fd = socket(to->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool sent = a->fd >= 0 && connect(a->fd, &to->sa, to->len) == 0 &&
-		    send(a->fd, a->owner->query, a->owner->query_len, 0) == (ssize_t)a->owner->query_len;
-	if (!sent) {
-		a->upstream->failures++;
-		attempt_close(a);
-		return;
-	}
-	a->watch = loop_fd_new(a->owner->f->loop, a->fd, LOOP_READ, on_udp, a);
+	if (a->fd < 0 || connect(a->fd, &to->sa, to->len) != 0 || send(a->fd, w->query, w->query_len, 0) != (ssize_t)w->query_len)
+		return false;
+	a->watch = loop_fd_new(w->f->loop, a->fd, LOOP_READ, udp_ready, a);
+	return true;
 }
 
-/* The upstream with the fewest failures that is not asked yet; equals take turns. */
+/* ---- the race ---- */
+
+static unsigned recent_failures(const struct forwarder *f, const struct upstream *u)
+{
+	return loop_now_us(f->loop) - u->failed_us > FORGIVEN_US ? 0 : u->failures;
+}
+
+/* The upstream with the fewest failures that was not asked yet, marked as asked; equals take turns. */
 static struct upstream *pick(struct forward *w)
 {
 	struct forwarder *f = w->f;
-	struct upstream *best = NULL;
+	size_t best = SIZE_MAX;
 	for (size_t i = 0; i < f->count; i++) {
-		struct upstream *u = &f->upstreams[(f->next + i) % f->count];
-		bool asked = false;
-		for (size_t j = 0; j < w->attempt_count; j++)
-			asked |= w->attempts[j].upstream == u;
-		if (!asked && (!best || u->failures < best->failures))
-			best = u;
+		size_t at = (f->next + i) % f->count;
+		if (w->asked & 1u << at)
+			continue;
+		if (best == SIZE_MAX || recent_failures(f, &f->upstreams[at]) < recent_failures(f, &f->upstreams[best]))
+			best = at;
 	}
-	return best;
+	if (best == SIZE_MAX)
+		return NULL;
+	w->asked |= 1u << best;
+	return &f->upstreams[best];
+}
+
+static void attempt_start(struct attempt *a)
+{
+	struct forward *w = a->owner;
+	while (!a->upstream && (a->upstream = pick(w))) {
+		if (w->tcp ? ask_tcp(a) : ask_udp(a))
+			return;
+		upstream_blame(w->f, a->upstream);
+		attempt_close(a);
+	}
+}
+
+/* Fill the free places of the race. False: nobody is being asked, and nobody is left. */
+static bool forward_race(struct forward *w)
+{
+	bool racing = false;
+	for (size_t i = 0; i < RACE; i++) {
+		attempt_start(&w->attempts[i]);
+		racing |= w->attempts[i].upstream != NULL;
+	}
+	return racing;
 }
 
 struct forward *forward_start(struct forwarder *f, const uint8_t *query, size_t len, bool tcp,
 			      void (*done)(void *arg, const uint8_t *answer, size_t len), void *arg)
 {
 	struct forward *w = xcalloc(1, sizeof(*w));
-	uint16_t id = (uint16_t)rnd_u64(loop_rnd(f->loop));
-	assert(len >= 12);
-	*w = (struct forward){ .f = f, .query = xmalloc(len), .query_len = len, .id = { query[0], query[1] }, .done = done, .arg = arg };
+	assert(len >= DNS_HEADER);
+	assert(len <= DNS_TCP_MAX);
+	*w = (struct forward){ .f = f, .tcp = tcp, .query = xmalloc(len), .query_len = len, .done = done, .arg = arg };
+	memcpy(w->id, query, sizeof(w->id));
 	memcpy(w->query, query, len);
-	w->query[0] = (uint8_t)(id >> 8);
-	w->query[1] = (uint8_t)id;
+	rnd_bytes(w->query, sizeof(w->id));      /* not to be guessed by who would answer in an upstream's place */
+	for (size_t i = 0; i < RACE; i++)
+		w->attempts[i] = (struct attempt){ .owner = w, .fd = -1 };
 	list_push(&f->running, &w->link);
 	bool overload = ++f->running_count > LIMIT_DNS_FORWARDS;
-	struct upstream *u;
-	while (!overload && w->attempt_count < RACE && (u = pick(w))) {
-		struct attempt *a = &w->attempts[w->attempt_count++];
-		*a = (struct attempt){ .owner = w, .upstream = u, .fd = -1 };
-		if (tcp)
-			ask_tcp(a);
-		else
-			ask_udp(a);
-	}
+	bool racing = !overload && forward_race(w);
 	f->next = f->count > 0 ? (f->next + 1) % f->count : 0;
-	loop_timer_start(f->loop, &w->timer, w->attempt_count > 0 ? FORWARD_TIMEOUT_US : 0, on_timeout);
+	loop_timer_start(f->loop, &w->timer, racing ? f->timeout_us : 0, forward_on_timeout);
 	return w;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names that are not ours: ask upstream resolvers, two at a time, take the first answer. Upstreams that failed lately are asked
- * last. Over UDP; an answer that was cut (TC) is asked for again over TCP. Source: dcos-net 1.13 (racing), RFC 7766.
+ * Names that are not ours: ask upstream resolvers, two at a time, take the first answer. An upstream that failed within the last
+ * minute is asked after the others; one that refuses makes way for the next at once. A question that came over UDP goes on
+ * over UDP, and its cut answer (TC) goes back as it is: the asker then comes over TCP, and so do we.
+ * Source: dcos-net 1.13.
  */
 #pragma once
 
@@ -10,15 +12,20 @@
 #include "net/sock.h"
 
 #define FORWARD_UPSTREAMS_MAX 16
+#define FORWARD_TIMEOUT_US (5 * SEC)
 
 struct forwarder;
-struct forwarder *forwarder_new(struct loop *l);
-void forwarder_free(struct forwarder *f);
+/* timeout_us: for one question, FORWARD_TIMEOUT_US outside tests. */
+struct forwarder *forwarder_new(struct loop *l, int64_t timeout_us);
+void forwarder_free(struct forwarder *f);        /* NULL ok; questions under way end without `done` */
 /* "IP[:PORT]". E_INVALID, E_TOOBIG. */
 int forwarder_add(struct forwarder *f, const char *upstream, struct err *e);
+
 /*
- * Ask; `query` is copied. done runs once, later, with the whole answer (its id is the query's) or NULL after 5 s, or at once in
- * the next turn when there is no upstream or too much under way. Cancel by forward_cancel with the returned handle.
+ * Ask. done runs once, later, never inside forward_start.
+ * query   a whole message, at least DNS_HEADER bytes; copied
+ * done    gets the answer, whose id is the query's, for the time of the call; NULL when no upstream answers in time, none is
+ *         left to be asked, or more than LIMIT_DNS_FORWARDS questions wait. The struct forward is gone by then.
  */
 struct forward;
 struct forward *forward_start(struct forwarder *f, const uint8_t *query, size_t len, bool tcp,

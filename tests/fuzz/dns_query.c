@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a DNS query: parsed, answered and refused without harm; an answer is a message that parses again. */
 #include "net/dns_wire.h"
-#include "roles/dns/records.h"
+#include "roles/records.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

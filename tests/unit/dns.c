@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "net/dns_wire.h"
-#include "roles/dns/records.h"
+#include "roles/records.h"
 #include "tests/lib/test.h"
 
 static const uint8_t query_leader[] = {
@@ -52,10 +52,74 @@ TEST(dns_wire, names_in_answers_point_back_at_the_question)
 	TRUE(dns_put_a(&w, DNS_ANSWER, "leader.mesos", 60, 0x0a000001));
 	size_t n = dns_answer_end(&w, &q, true, true, DNS_NOERROR);
 	EQ_INT(n, sizeof(query_leader) + sizeof(answer));
+	EQ_MEM(out + 12, query_leader + 12, sizeof(query_leader) - 12);      /* "Leader" as it was asked: some resolvers insist */
 	EQ_MEM(out + sizeof(query_leader), answer, sizeof(answer));
 	EQ_INT(out[2], 0x85);
 	EQ_INT(out[3], 0x80);
 	EQ_INT(out[7], 1);
+}
+
+TEST(dns_wire, part_of_a_name_written_before_is_pointed_at)
+{
+	struct dns_query q;
+	struct dns_writer w;
+	uint8_t out[512];
+	static const uint8_t answers[] = {
+		6, 'm', 'a', 's', 't', 'e', 'r', 0xc0, 19, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1,
+		0xc0, 30, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 2,
+	};
+	EQ_INT(dns_query_parse(query_leader, sizeof(query_leader), &q, NULL), 0);
+	dns_answer_begin(&w, out, sizeof(out), &q);
+	TRUE(dns_put_a(&w, DNS_ANSWER, "master.mesos", 60, 0x0a000001));
+	TRUE(dns_put_a(&w, DNS_ANSWER, "master.mesos", 60, 0x0a000002));
+	EQ_INT(w.len, sizeof(query_leader) + sizeof(answers));
+	EQ_MEM(out + sizeof(query_leader), answers, sizeof(answers));
+}
+
+TEST(dns_wire, a_name_of_253_characters_is_the_longest)
+{
+	uint8_t msg[12 + 256 + 4] = { 0, 1, 1, 0, 0, 1 };
+	struct dns_query q;
+	size_t at = 12;
+	for (int i = 0; i < 127; i++) {
+		msg[at++] = 1;
+		msg[at++] = 'a';
+	}
+	msg[at++] = 0;
+	msg[at + 1] = msg[at + 3] = 1;
+	EQ_INT(dns_query_parse(test_edge(msg, at + 4), at + 4, &q, NULL), 0);
+	EQ_INT(q.name.len, 253);
+	msg[12 + 253 - 1] = 2;      /* the last label has two letters */
+	msg[at++] = 0;
+	EQ_INT(dns_query_parse(test_edge(msg, at + 4), at + 4, &q, NULL), E_MALFORMED);
+}
+
+TEST(dns_wire, a_dot_inside_a_label_is_no_end_of_it)
+{
+	uint8_t msg[] = { 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 7, 'x', '.', 'm', 'e', 's', 'o', 's', 0, 0, 1, 0, 1 };
+	struct dns_query q;
+	EQ_INT(dns_query_parse(test_edge(msg, sizeof(msg)), sizeof(msg), &q, NULL), 0);
+	EQ_STR(q.name.text, "x?mesos");
+}
+
+TEST(dns_wire, an_answer_belongs_to_a_query_by_id_and_question)
+{
+	uint8_t answer[sizeof(query_leader) + 2];
+	size_t n = sizeof(query_leader);
+	memcpy(answer, query_leader, n);
+	FALSE(dns_answers(answer, n, query_leader, n));      /* a query */
+	answer[2] |= 0x80;
+	TRUE(dns_is_response(answer, n));
+	TRUE(dns_answers(answer, n, query_leader, n));
+	answer[7] = 1;                                       /* records that cannot be read are the asker's affair */
+	TRUE(dns_answers(answer, n, query_leader, n));
+	answer[13] = 'l';
+	TRUE(dns_answers(answer, n, query_leader, n));
+	answer[13] = 'm';
+	FALSE(dns_answers(answer, n, query_leader, n));
+	answer[13] = 'l';
+	answer[0]++;
+	FALSE(dns_answers(answer, n, query_leader, n));
 }
 
 TEST(dns_wire, what_does_not_fit_is_left_out_whole_and_marked)
@@ -94,7 +158,7 @@ static void cluster_init(struct cluster *c)
 	};
 	records_init(&c->r, 0x0a000001, 1700000000);
 	records_add_master(&c->r, &m);
-	records_add_agent(&c->r, "x", &a);
+	records_add_agent(&c->r, &a);
 	records_add_task(&c->r, &t);
 	records_finish(&c->r);
 }
@@ -177,6 +241,43 @@ TEST(dns_records, empty_answers_have_mesos_dns_codes)
 	EQ_INT(rcode_of(&c.r, "*.leader.mesos", DNS_A, &answers), DNS_NOERROR);
 	EQ_INT(answers, 1);
 	EQ_INT(rcode_of(&c.r, "nobody.l4lb.thisdcos.directory", DNS_A, &answers), DNS_NXDOMAIN);
+	records_fini(&c.r);
+}
+
+TEST(dns_records, zone_mesos_stands_below_thisdcos_directory_too)
+{
+	struct cluster c;
+	uint8_t query[300], out[512];
+	struct dns_query q;
+	int answers;
+	cluster_init(&c);
+	EQ_INT(rcode_of(&c.r, "web-shop.marathon.mesos.thisdcos.directory", DNS_A, &answers), DNS_NOERROR);
+	EQ_INT(answers, 1);
+	EQ_INT(rcode_of(&c.r, "nobody.mesos.thisdcos.directory", DNS_A, &answers), DNS_NXDOMAIN);
+	size_t n = dns_query_write(query, sizeof(query), 7, "_leader._tcp.mesos.thisdcos.directory", DNS_SRV);
+	EQ_INT(dns_query_parse(query, n, &q, NULL), 0);
+	n = records_answer(&c.r, &q, 0, out, sizeof(out));
+	static const uint8_t target[] = { 6, 'l', 'e', 'a', 'd', 'e', 'r', 5, 'm', 'e', 's', 'o', 's', 8, 't', 'h', 'i', 's' };
+	TRUE(memmem(out, n, target, sizeof(target)) != NULL);
+	records_fini(&c.r);
+}
+
+TEST(dns_records, several_addresses_take_turns_in_front)
+{
+	struct cluster c;
+	struct dns_query q;
+	uint8_t query[300], out[512];
+	bool first_seen[2] = { 0 };
+	dcos_ViewAgent a = { .ip = "10.0.0.3" };
+	cluster_init(&c);
+	records_add_agent(&c.r, &a);
+	size_t n = dns_query_write(query, sizeof(query), 7, "slave.mesos", DNS_A);
+	EQ_INT(dns_query_parse(query, n, &q, NULL), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		EQ_INT(records_answer(&c.r, &q, i, out, sizeof(out)), n + 32);
+		first_seen[out[n + 15] - 2] = true;      /* 10.0.0.2 or 10.0.0.3 */
+	}
+	TRUE(first_seen[0] && first_seen[1]);
 	records_fini(&c.r);
 }
 

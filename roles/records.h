@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The names of a cluster and the answers to questions about them. Pure: built from rows of the view, asked with parsed queries.
- * Rules: Mesos-DNS 0.7 (zone mesos) and dcos-net 1.13 (zones below thisdcos.directory, spartan, zk, localhost).
+ * dns answers from it, lb shows it. Rules: Mesos-DNS 0.7 (zone mesos) and dcos-net 1.13 (zones below thisdcos.directory, spartan, zk, localhost).
  */
 #pragma once
 
@@ -12,11 +12,13 @@
 #include "proto/cluster.pb.h"
 #include "roles/vips.h"
 
+#define RECORDS_TTL_MESOS 60     /* seconds; zone mesos */
+
 struct record {
-	enum dns_type type;          /* A, SRV, CNAME */
-	uint32_t ip4;                /* A */
+	enum dns_type type;          /* A, SRV */
+	uint32_t ip4;                /* A; host byte order */
 	uint16_t port;               /* SRV */
-	const char *target;          /* SRV, CNAME */
+	const char *target;          /* SRV */
 	struct record *next;
 };
 
@@ -32,13 +34,14 @@ struct records {
 	uint32_t serial;             /* of the SOA: unix time of the build */
 	uint32_t leader_ip4;         /* 0: none known */
 	size_t master_count;
+	size_t rows;                 /* how many were added */
 };
 
 /* A new, empty set for the node at own_ip4 (thisnode.thisdcos.directory). */
 void records_init(struct records *r, uint32_t own_ip4, uint32_t serial);
 void records_fini(struct records *r);
 void records_add_master(struct records *r, const dcos_ViewMaster *m);
-void records_add_agent(struct records *r, const char *agent_id, const dcos_ViewAgent *a);
+void records_add_agent(struct records *r, const dcos_ViewAgent *a);
 void records_add_task(struct records *r, const dcos_ViewName *t);
 /* Everything was added: names of VIPs, zk-1.zk … */
 void records_finish(struct records *r);
@@ -50,7 +53,12 @@ bool records_ours(const char *name);
  * max: bytes the asker takes. Returns the length.
  */
 size_t records_answer(const struct records *r, const struct dns_query *q, uint32_t rotate, uint8_t *out, size_t max);
+/* name: lower case, without the trailing dot. NULL: nobody has it. */
 const struct record_set *records_find(const struct records *r, const char *name);
+/* First address among the records of a name, 0 if there is none. */
+uint32_t records_address(const struct records *r, const char *name);
+/* What a record leads to, as Mesos-DNS' API writes it: "10.0.0.1", "host.:31000". In arena a. */
+const char *record_text(struct arena *a, const struct record *rec);
 
 /* "c.b.a" -> "c-b-a": Mesos-DNS' RFC 1123 label. */
 void mesos_label(struct buf *out, struct str text);

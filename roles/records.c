@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "roles/dns/records.h"
+#include "roles/records.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 
 #include "net/tls.h"
 
-#define TTL_MESOS 60
 #define TTL_INTERNAL 5
 #define TTL_NS 3600
 #define LABEL_MAX 63
@@ -132,6 +131,7 @@ void records_add_master(struct records *r, const dcos_ViewMaster *m)
 	uint32_t ip4 = ip4_of(m->ip);
 	char name[32];
 	uint16_t port = (uint16_t)(m->has_port ? m->port : MASTER_PORT);
+	r->rows++;
 	if (ip4 == 0)
 		return;
 	(void)snprintf(name, sizeof(name), "master%zu.mesos", r->master_count++);
@@ -150,10 +150,10 @@ void records_add_master(struct records *r, const dcos_ViewMaster *m)
 	add_srv(r, "_framework._tcp.marathon.mesos", "marathon.mesos", 8080);
 }
 
-void records_add_agent(struct records *r, const char *agent_id, const dcos_ViewAgent *a)
+void records_add_agent(struct records *r, const dcos_ViewAgent *a)
 {
 	uint32_t ip4 = ip4_of(a->ip);
-	(void)agent_id;
+	r->rows++;
 	if (ip4 == 0)
 		return;
 	add_a(r, "slave.mesos", ip4);
@@ -250,6 +250,7 @@ void records_add_task(struct records *r, const dcos_ViewName *t)
 	AUTO_BUF struct buf label = BUF_INIT;
 	AUTO_BUF struct buf framework = BUF_INIT;
 	char hash[6];
+	r->rows++;
 	vips_add(&r->vips, t);
 	if (t->state != mesos_v1_TaskState_TASK_RUNNING || !t->name || !t->framework || !t->task_id)
 		return;
@@ -305,20 +306,40 @@ void records_finish(struct records *r)
 
 const struct record_set *records_find(const struct records *r, const char *name) { return map_find_c(&r->names, name); }
 
+uint32_t records_address(const struct records *r, const char *name)
+{
+	const struct record_set *set = records_find(r, name);
+	for (const struct record *rec = set ? set->first : NULL; rec; rec = rec->next)
+		if (rec->type == DNS_A)
+			return rec->ip4;
+	return 0;
+}
+
+const char *record_text(struct arena *a, const struct record *rec)
+{
+	char text[INET_ADDRSTRLEN];
+	struct in_addr in = { htonl(rec->ip4) };
+	return rec->type == DNS_A ? arena_strdup(a, inet_ntop(AF_INET, &in, text, sizeof(text)))
+				  : arena_printf(a, "%s.:%u", rec->target, rec->port);
+}
+
 /* ---- answers ---- */
 
 struct zone {
 	const char *suffix;
 	bool mesos;             /* Mesos-DNS' way; else dcos-net's */
+	const char *tail;       /* the zone repeats the names in front of this tail; NULL: it has its own */
 };
+#define COPY_TAIL ".thisdcos.directory"
 static const struct zone zones[] = {
-	{ "mesos", true },
-	{ "thisdcos.directory", false },
-	{ "thisdcos.global", false },
-	{ "dcos.directory", false },
-	{ "spartan", false },
-	{ "zk", false },
-	{ "localhost", false },
+	{ "mesos", true, NULL },
+	{ "mesos" COPY_TAIL, false, COPY_TAIL },
+	{ "thisdcos.directory", false, NULL },
+	{ "thisdcos.global", false, NULL },
+	{ "dcos.directory", false, NULL },
+	{ "spartan", false, NULL },
+	{ "zk", false, NULL },
+	{ "localhost", false, NULL },
 };
 
 static const struct zone *zone_of(const char *name)
@@ -336,10 +357,10 @@ bool records_ours(const char *name) { return zone_of(name) != NULL; }
 
 static void put_soa(struct dns_writer *w, const struct records *r, const struct zone *z, enum dns_section s)
 {
-	uint32_t mesos[5] = { r->serial, 60, 600, 86400, TTL_MESOS };
+	uint32_t mesos[5] = { r->serial, 60, 600, 86400, RECORDS_TTL_MESOS };
 	static const uint32_t internal[5] = { 1, 60, 180, 86400, 1 };
 	if (z->mesos)
-		(void)dns_put_soa(w, s, "mesos", TTL_MESOS, "ns1.mesos", "root.ns1.mesos", mesos);
+		(void)dns_put_soa(w, s, "mesos", RECORDS_TTL_MESOS, "ns1.mesos", "root.ns1.mesos", mesos);
 	else
 		(void)dns_put_soa(w, s, z->suffix, TTL_INTERNAL, "ns.spartan", "support.mesosphere.com", internal);
 }
@@ -347,24 +368,28 @@ static void put_soa(struct dns_writer *w, const struct records *r, const struct 
 static void put_ns(struct dns_writer *w, const struct zone *z, enum dns_section s)
 {
 	if (z->mesos)
-		(void)dns_put_name(w, s, "mesos", DNS_NS, TTL_MESOS, "ns1.mesos");
+		(void)dns_put_name(w, s, "mesos", DNS_NS, RECORDS_TTL_MESOS, "ns1.mesos");
 	else
 		(void)dns_put_name(w, s, z->suffix, DNS_NS, TTL_NS, "ns.spartan");
 }
 
 static bool wanted(const struct record *rec, uint16_t type) { return rec->type == (enum dns_type)type || type == DNS_ANY; }
 
+static uint32_t ttl_of(const struct zone *z) { return z->mesos ? RECORDS_TTL_MESOS : TTL_INTERNAL; }
+
+/* The target of an SRV record as this zone calls it; false: too long a name. */
+static bool target_name(const struct zone *z, const struct record *rec, char out[DNS_NAME_MAX + 1])
+{
+	int n = snprintf(out, DNS_NAME_MAX + 1, "%s%s", rec->target, z->tail ? z->tail : "");
+	return n > 0 && n <= DNS_NAME_MAX;
+}
+
 static bool put_record(struct dns_writer *w, const struct zone *z, const char *name, const struct record *rec)
 {
-	uint32_t ttl = z->mesos ? TTL_MESOS : TTL_INTERNAL;
-	switch (rec->type) {
-	case DNS_A:
-		return dns_put_a(w, DNS_ANSWER, name, ttl, rec->ip4);
-	case DNS_SRV:
-		return dns_put_srv(w, DNS_ANSWER, name, ttl, z->mesos ? 0 : 1, 1, rec->port, rec->target);
-	default:
-		return dns_put_name(w, DNS_ANSWER, name, rec->type, ttl, rec->target);
-	}
+	char target[DNS_NAME_MAX + 1];
+	if (rec->type == DNS_A)
+		return dns_put_a(w, DNS_ANSWER, name, ttl_of(z), rec->ip4);
+	return !target_name(z, rec, target) || dns_put_srv(w, DNS_ANSWER, name, ttl_of(z), z->mesos ? 0 : 1, 1, rec->port, target);
 }
 
 /* Records of the wanted type, beginning at number `rotate` of them. Returns how many there are. */
@@ -394,11 +419,11 @@ static size_t put_answers(struct dns_writer *w, const struct zone *z, const char
 /* An A record for each target of the SRV answers. */
 static void put_targets(struct dns_writer *w, const struct records *r, const struct zone *z, const struct record_set *set)
 {
+	char target[DNS_NAME_MAX + 1];
 	for (const struct record *rec = set->first; rec; rec = rec->next) {
-		const struct record_set *target = rec->type == DNS_SRV ? records_find(r, rec->target) : NULL;
-		for (const struct record *a = target ? target->first : NULL; a; a = a->next)
-			if (a->type == DNS_A && !dns_put_a(w, DNS_ADDITIONAL, rec->target, z->mesos ? TTL_MESOS : TTL_INTERNAL, a->ip4))
-				return;
+		uint32_t ip4 = rec->type == DNS_SRV ? records_address(r, rec->target) : 0;
+		if (ip4 != 0 && target_name(z, rec, target) && !dns_put_a(w, DNS_ADDITIONAL, target, ttl_of(z), ip4))
+			return;
 	}
 }
 
@@ -432,10 +457,12 @@ size_t records_answer(const struct records *r, const struct dns_query *q, uint32
 	char name[DNS_NAME_MAX + 1];
 	assert(z);
 	clean_wild(q->name.text, name);
-	const struct record_set *set = records_find(r, name);
 	bool apex = strcmp(name, z->suffix) == 0;
+	if (z->tail && str_ends(str_of(name), str_of(z->tail)))
+		name[strlen(name) - strlen(z->tail)] = '\0';
+	const struct record_set *set = records_find(r, name);
 	dns_answer_begin(&w, out, max, q);
-	if (q->class != 1)
+	if (q->class != DNS_IN && q->class != DNS_ANY)
 		return dns_answer_end(&w, q, true, true, DNS_REFUSED);
 	size_t found = set ? put_answers(&w, z, q->name.text, set, q->type, rotate) : 0;
 	enum dns_section meta = z->mesos ? DNS_AUTHORITY : DNS_ANSWER;
