@@ -312,10 +312,11 @@ bool kv_map_full(const struct kv_txn *txn)
 int kv_update(struct kv *kv, int (*fn)(struct kv_txn *txn, void *arg, struct err *e), void *arg, struct err *e)
 {
 	for (;;) {
-		struct kv_txn *txn;
+		struct kv_txn *txn = NULL;
 		int rc = kv_begin(kv, true, &txn, e);
 		if (rc != 0)
 			return rc;
+		assert(txn);
 		rc = fn(txn, arg, e);
 		bool full = txn->map_full;
 		if (rc == 0 && !full) {

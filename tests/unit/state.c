@@ -31,7 +31,7 @@ static int add(struct kv_txn *txn, struct str key, uint64_t *out, struct err *e)
 
 static int apply_add(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int rc = add(txn, payload, &n, e);
 	(void)ctx;
 	(void)buf_printf(reply, "%llu", (unsigned long long)n);
