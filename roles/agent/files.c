@@ -27,8 +27,8 @@
 
 static int open_beneath(int dir_fd, const char *path, uint64_t flags)
 {
-	struct open_how how = { .flags = flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	uint64_t reading = flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY;    /* openat2 refuses these with O_PATH */
+	struct open_how how = { .flags = flags | reading | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 	return (int)syscall(SYS_openat2, dir_fd, path, &how, sizeof(how));
 }
 
