@@ -124,7 +124,7 @@ static void on_image_err(struct loop_fd *w, int events UNUSED)
 static int image_job_start(struct task *t, const char *ref, struct err *e)
 {
 	struct agent *a = t->agent;
-	char *argv[] = { "agent-image", "--store", a->config.store_dir, "--image", (char *)ref, "--dirs",
+	char *argv[] = { "dcos-node", "agent-image", "--store", a->config.store_dir, "--image", (char *)ref, "--dirs",
 			 a->config.image_dir ? a->config.image_dir : "", NULL };
 	struct child_spec spec = CHILD_SPEC_INIT;
 	int out[2], err[2];
@@ -304,7 +304,7 @@ static int executor_spawn(struct task *t, struct err *e)
 	struct agent *a = t->agent;
 	AUTO_FREE char *cgroup = a->config.isolate ? xasprintf("%s/executors", a->config.common.cgroup) : NULL;
 	AUTO_FREE char *recovery = xasprintf("%llds", (long long)(a->config.recovery_timeout_us / SEC));
-	char *argv[] = { "executor", "--socket", a->executor_socket, "--container-id", t->container_id,
+	char *argv[] = { "dcos-node", "executor", "--socket", a->executor_socket, "--container-id", t->container_id,
 			 "--recovery-timeout", recovery, "--log-level", a->config.common.log_level, NULL };
 	char *env[] = { NULL };
 	char *procs[CGROUP_PROCS_MAX] = { NULL };

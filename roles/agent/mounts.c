@@ -323,6 +323,37 @@ static int change_root(int root_fd, struct err *e)
 	return 0;
 }
 
+static int copy_program(int root_fd, const char *path, struct err *e)
+{
+	char block[4096];
+	ssize_t n;
+	AUTO_FD int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	int rc = make_file_in(root_fd, path, "", 0, e);
+	if (rc != 0)
+		return rc;
+	AUTO_FD int to = open_in(root_fd, path, O_WRONLY);
+	while (from >= 0 && to >= 0 && (n = read(from, block, sizeof(block))) > 0)
+		if (write(to, block, (size_t)n) != n)
+			return err_sys(e, "copy this executable to '%s' of the image", path);
+	return from < 0 || to < 0 || fchmod(to, 0755) != 0 ? err_sys(e, "copy this executable to '%s' of the image", path) : 0;
+}
+
+/*
+ * Our own executable as a file of the image. By its name, since /proc/self/exe leads to the mount namespace we came from; a
+ * copy when another file has that name by now, after an upgrade.
+ */
+static int place_program(int root_fd, const char *path, struct err *e)
+{
+	char self[4096];
+	struct stat running, named;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	self[n < 0 ? 0 : n] = '\0';
+	if (stat("/proc/self/exe", &running) == 0 && stat(self, &named) == 0 && running.st_dev == named.st_dev &&
+	    running.st_ino == named.st_ino)
+		return bind_in(root_fd, self, path, true, e);
+	return copy_program(root_fd, path, e);
+}
+
 int mounts_image(const dcos_ContainerSpec *spec, int root_fd, struct err *e)
 {
 	int rc = mount_kernel(root_fd, e);
@@ -335,7 +366,7 @@ int mounts_image(const dcos_ContainerSpec *spec, int root_fd, struct err *e)
 	if (rc == 0)
 		rc = bind_in(root_fd, spec->sandbox, spec->sandbox_in, false, e);
 	if (rc == 0 && spec->program)
-		rc = bind_in(root_fd, "/proc/self/exe", spec->program, true, e);
+		rc = place_program(root_fd, spec->program, e);
 	for (size_t i = 0; i < spec->mounts_count && rc == 0; i++)
 		rc = bind_in(root_fd, spec->mounts[i].source, spec->mounts[i].target, spec->mounts[i].read_only, e);
 	if (rc == 0)
