@@ -314,12 +314,12 @@ void change_end_deployment(struct marathon *ma, struct deployment *d)
 
 void changes_cancel(struct marathon *ma)
 {
-	struct list *it;
 	struct err e;
 	loop_timer_stop(&ma->end_retry);
 	(void)err_set(&e, E_NOTLEADER, "this master stopped leading while the change was under way; look whether it was made");
-	while ((it = list_pop(&ma->changes))) {
+	list_each_safe(&ma->changes, it) {
 		struct change *c = list_entry(it, struct change, link);
+		list_remove(&c->link);
 		propose_cancel(&c->propose);
 		if (c->req) {
 			c->req->gone = NULL;
@@ -354,16 +354,14 @@ void request_park(struct marathon *ma, struct http_req *r)
 
 void requests_unpark(struct marathon *ma)
 {
-	struct list ready, *it;
-	if (list_empty(&ma->parked))
-		return;
-	/* Those that must wait again park again: only what was there is taken. */
-	list_init(&ready);
-	while ((it = list_pop(&ma->parked)))
-		list_push(&ready, it);
-	while ((it = list_pop(&ready))) {
-		struct parked *p = list_entry(it, struct parked, link);
+	size_t n = 0;
+	list_each(&ma->parked, it)
+		n++;
+	/* Those that must wait again park again, behind the ones that are taken here. */
+	for (; n > 0 && !list_empty(&ma->parked); n--) {
+		struct parked *p = list_entry(ma->parked.next, struct parked, link);
 		struct http_req *r = p->req;
+		list_remove(&p->link);
 		free(p);
 		r->user = NULL;
 		r->gone = NULL;

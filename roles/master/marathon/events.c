@@ -137,8 +137,8 @@ void events_subscribe(struct http_req *r)
 void events_stop(struct marathon *ma)
 {
 	loop_timer_stop(&ma->heartbeat);
-	while (!list_empty(&ma->subscribers)) {
-		struct subscriber *s = list_entry(ma->subscribers.next, struct subscriber, link);
+	list_each_safe(&ma->subscribers, it) {
+		struct subscriber *s = list_entry(it, struct subscriber, link);
 		s->req->gone = NULL;
 		http_stream_end(s->req);
 		subscriber_free(s);

@@ -47,6 +47,7 @@ void app_set_spec(struct app *app, struct spec *s)
 	if (config) {
 		app->delay_us = app->delay_until_us = 0;
 		app->stats = (struct launch_stats){ 0 };
+		app->ma->revive = true;      /* offers that were declined may suit now */
 	}
 	spec_free(app->spec);
 	app->spec = s;

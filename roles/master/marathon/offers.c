@@ -241,8 +241,8 @@ void offers_take(struct marathon *ma, const mesos_v1_Offer *offers, size_t count
 
 void offers_cancel(struct marathon *ma)
 {
-	while (!list_empty(&ma->launches)) {
-		struct launch *l = list_entry(ma->launches.next, struct launch, link);
+	list_each_safe(&ma->launches, it) {
+		struct launch *l = list_entry(it, struct launch, link);
 		propose_cancel(&l->propose);
 		launch_free(l);
 	}
@@ -268,5 +268,6 @@ void offers_demand(struct marathon *ma)
 		call.type = mesos_v1_scheduler_Call_Type_SUPPRESS;
 		call.suppress = &suppress;
 		ma->suppressed = session_call(ma, &call) == 0;
+		ma->revive = false;
 	}
 }

@@ -7,7 +7,8 @@
 /* What all agents say about one more instance. */
 struct survey {
 	const struct app *app;
-	int64_t agents, suitable, rejected[REJECT_COUNT], passed[REJECT_COUNT];
+	int64_t agents, suitable, short_of[REJECT_COUNT];
+	int64_t rejected[REJECT_COUNT], passed[REJECT_COUNT];      /* Marathon's funnel: a stage sees what those before it let pass */
 	int64_t most_cpus, most_mem, most_disk;      /* free on one agent of an accepted role */
 };
 
@@ -21,7 +22,7 @@ static bool survey_agent(void *arg, const mesos_v1_AgentInfo *info, const struct
 	s->agents++;
 	s->suitable += why == 0;
 	for (unsigned r = 0; r < REJECT_COUNT; r++) {
-		/* Marathon's funnel: a stage looks at what the stages before it let pass. */
+		s->short_of[r] += why >> r & 1;
 		s->passed[r] += still;
 		s->rejected[r] += still && (why >> r & 1);
 		still &= !(why >> r & 1);
@@ -68,7 +69,7 @@ static void shortage(struct buf *out, const struct survey *s, enum reject r)
 	}
 	if (clauses[r])
 		buf_puts(out, clauses[r]);
-	buf_printf(out, " on %lld of %lld agents", (long long)s->rejected[r], (long long)s->agents);
+	buf_printf(out, " on %lld of %lld agents", (long long)s->short_of[r], (long long)s->agents);
 }
 
 bool out_waiting(struct buf *out, const struct app *app)
@@ -92,7 +93,7 @@ bool out_waiting(struct buf *out, const struct app *app)
 		return true;
 	}
 	for (unsigned r = 0; r < REJECT_COUNT; r++) {
-		if (s.rejected[r] == 0)
+		if (s.short_of[r] == 0)
 			continue;
 		buf_puts(out, comma);
 		shortage(out, &s, (enum reject)r);

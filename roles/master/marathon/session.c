@@ -358,8 +358,8 @@ void session_stop(struct marathon *ma)
 	loop_timer_stop(&ma->retry);
 	loop_timer_stop(&ma->reconcile);
 	propose_cancel(&ma->id_propose);
-	while (!list_empty(&ma->acks)) {
-		struct ack *a = list_entry(ma->acks.next, struct ack, link);
+	list_each_safe(&ma->acks, it) {
+		struct ack *a = list_entry(it, struct ack, link);
 		propose_cancel(&a->propose);
 		ack_free(a);
 	}
