@@ -157,7 +157,7 @@ static int run(struct cli *c, const struct command *row, char **words, int count
 	return rc == 0 ? 0 : 1;
 }
 
-/* `-v` and its like before the command: how much this program says of what it does. Returns how many words they are; -1: unknown. */
+/* `-v` and its like, before the command: how much this program says of what it does. Returns how many words; -1: unknown. */
 static int global_options(char *const *words, int count)
 {
 	static const struct { const char *word; enum log_level level; } options[] = {

@@ -51,7 +51,8 @@ static int explain(int status, const char *body, struct err *e)
 	if (status == 403 && !message)
 		return err_set(e, E_DENIED, "You are not authorized to perform this operation");
 	if (!message)
-		return err_set(e, E_IO, "the cluster answered HTTP %d: %.300s", status, body[0] ? body : http_status_text(status));
+		return err_set(e, status == 404 ? E_NOTFOUND : E_IO, "the cluster answered HTTP %d: %.300s", status,
+			       body[0] ? body : http_status_text(status));
 	buf_puts(&text, message);
 	explain_details(json_at(root, "details"), &text);
 	return err_set(e, status == 404 ? E_NOTFOUND : E_IO, "%s", buf_cstr(&text));

@@ -73,7 +73,7 @@ test_case 'apps of a file, of stdin, of no JSON' '
 	fails "Application '"'/file'"' already exists" dcos marathon app add "$WORK/file.json"
 	echo "{\"id\": " >"$WORK/bad.json"
 	fails "bad.json" dcos marathon app add "$WORK/bad.json"
-	fails "line 1 column" dcos marathon app add "$WORK/bad.json"
+	fails "line 2 column 1" dcos marathon app add "$WORK/bad.json"
 	fails "No such file" dcos marathon app add "$WORK/absent.json"
 	echo "{\"id\": \"/bad\", \"cmd\": \"true\", \"cpus\": -1}" >"$WORK/bad.json"
 	fails "/cpus" dcos marathon app add "$WORK/bad.json"
@@ -83,7 +83,7 @@ test_case 'apps of a file, of stdin, of no JSON' '
 test_case 'the list of apps' '
 	eventually 5 settled
 	[ "$(dcos marathon app list | header)" = "ID MEM CPUS TASKS HEALTH DEPLOYMENT WAITING CONTAINER CMD" ]
-	dcos marathon app list | tr -s " " | grep -qx "/stdin 16 0.05 2/2 --- --- False mesos echo out; echo err >&2; exec sleep..."
+	dcos marathon app list | tr -s " " | grep -qx "/stdin 16 0.05 2/2 --- --- False mesos echo out; echo err >&2; exec sleep ..."
 	[ "$(dcos marathon app list -q | paste -sd,)" = /file,/stdin ]
 	dcos marathon app list --json | jq -e "length == 2"
 '
