@@ -44,6 +44,8 @@ bool view_try_lock(struct view *v);                   /* false: another process 
 /* The master's way to take the lock: other processes of this node give it up. Until they have, changes stay staged. E_BUSY. */
 int view_claim(struct view *v, struct err *e);
 bool view_writes(const struct view *v);               /* this process holds the lock */
+/* fn runs on the loop whenever the lock is gained after view_try_lock returned false; NULL: nobody asks. One at a time. */
+void view_on_lock(struct view *v, void (*fn)(void *arg), void *arg);
 /*
  * Begin a new term: nothing is removed yet; rows not put again may be removed with view_sweep once recovery has ended. Followers
  * of this view keep the rows it does not have until the first view_sweep of the term.

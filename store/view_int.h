@@ -41,6 +41,8 @@ struct view {
 	/* view_wake.c */
 	int lock_fd, claim_fd, wake_fd;  /* -1: not held */
 	bool wants_lock;
+	void (*on_lock)(void *arg);
+	void *on_lock_arg;
 	int inotify_fd;
 	int wake_wd, lock_wd, claim_wd;
 	struct loop_fd *inotify;         /* owned */

@@ -70,13 +70,20 @@ static void give_lock(struct view *v)
 	view_sync_lost(v);
 }
 
+static void lock_gained(struct view *v)
+{
+	view_sync_locked(v);
+	if (v->on_lock)
+		v->on_lock(v->on_lock_arg);
+}
+
 static void wake_poll(struct loop_timer *t)
 {
 	struct view *v = container_of(t, struct view, poll);
 	if (v->lock_fd >= 0 && v->claim_fd < 0 && !lock_is_free(v, "claim"))
 		give_lock(v);
 	else if (v->wants_lock && v->lock_fd < 0 && take_lock(v))
-		view_sync_locked(v);
+		lock_gained(v);
 	if (v->inotify)
 		return;
 	view_tell(v);
@@ -136,6 +143,12 @@ bool view_try_lock(struct view *v)
 	v->wants_lock = true;
 	view_wake_listen(v);
 	return take_lock(v);
+}
+
+void view_on_lock(struct view *v, void (*fn)(void *arg), void *arg)
+{
+	v->on_lock = fn;
+	v->on_lock_arg = arg;
 }
 
 int view_claim(struct view *v, struct err *e)

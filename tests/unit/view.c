@@ -292,15 +292,23 @@ TEST(view, readers_of_other_processes_are_woken)
 	EQ_INT(waitpid(pid, NULL, 0), pid);
 }
 
+static void on_lock(void *arg)
+{
+	++*(int *)arg;
+}
+
 TEST(view, when_the_writer_dies_the_next_one_takes_over)
 {
 	pid_t pid;
+	int gained = 0;
 	int fd = other_process(&pid);
 	tell(fd, "l", 'y');
 	seen = opened("a");
+	view_on_lock(seen, on_lock, &gained);
 	FALSE(view_try_lock(seen));
 	EQ_INT(kill(pid, SIGKILL), 0);
 	run_until(seen_writes);
+	EQ_INT(gained, 1);
 	view_put(seen, AGENT, STR("S2"), STR("two"));
 	flush(seen);
 	EQ_STR(rows(seen, AGENT), "S2=two ");
