@@ -15,7 +15,6 @@
 #define BACKOFF_MIN_US (5 * MSEC)
 #define BACKOFF_MAX_US (2 * SEC)
 #define ASK_TIMEOUT_US (5 * SEC)
-#define LOCK_RETRY_US (2 * SEC)
 #define METHODS_MAX 32
 
 struct leader {
@@ -32,7 +31,6 @@ struct leader {
 	bool is_up;
 	struct rpc_peer *peer;
 	struct rpc_call ask;
-	bool writes_view;            /* this process holds the view's lock */
 	bool complained;
 };
 
@@ -69,7 +67,7 @@ static void go_up(struct leader *l)
 	l->is_up = true;
 	l->complained = false;
 	l->backoff_us = BACKOFF_MIN_US;
-	if (l->writes_view)
+	if (l->node->view)
 		view_subscribe(l->node->view, l->peer, false, l->node->name, l->node->role);
 	if (l->ev.up)
 		l->ev.up(l->arg, l->peer);
@@ -134,7 +132,7 @@ static void on_close(struct rpc_peer *p, const struct err *e)
 static void on_delta(struct rpc_peer *p, struct rpc_req *req, struct str payload)
 {
 	struct leader *l = rpc_peer_arg(p);
-	if (!req && l->writes_view)
+	if (!req && l->node->view)
 		view_on_delta(l->node->view, p, payload);
 }
 
@@ -161,7 +159,6 @@ struct leader *leader_start(struct node *n, const struct rpc_method *methods, si
 		l->methods[i] = methods[i];
 	l->methods[count] = (struct rpc_method){ .number = dcos_Method_VIEW_DELTA, .name = "view-delta", .fn = on_delta };
 	l->handlers = (struct rpc_handlers){ .methods = l->methods, .count = count + 1, .opened = on_open, .closed = on_close };
-	l->writes_view = n->view && view_try_lock(n->view);
 	loop_timer_start(n->loop, &l->retry, 0, on_retry);
 	return l;
 }
@@ -190,24 +187,23 @@ void *leader_arg(struct rpc_peer *p)
 
 struct view_follower {
 	struct node *node;
-	struct loop_timer retry;
-	struct leader *leader;
+	struct leader *leader;       /* NULL: another process of the node does it */
 };
 
-static void follower_try(struct loop_timer *t)
+static void follower_go(void *arg)
 {
-	struct view_follower *f = container_of(t, struct view_follower, retry);
-	if (view_try_lock(f->node->view))
+	struct view_follower *f = arg;
+	if (!f->leader)
 		f->leader = leader_start(f->node, NULL, 0, NULL, f);
-	else
-		loop_timer_start_lazy(f->node->loop, &f->retry, LOCK_RETRY_US, follower_try);
 }
 
 struct view_follower *view_follower_start(struct node *n)
 {
 	struct view_follower *f = xcalloc(1, sizeof(*f));
 	f->node = n;
-	loop_timer_start(n->loop, &f->retry, 0, follower_try);
+	view_on_lock(n->view, follower_go, f);
+	if (view_try_lock(n->view))
+		follower_go(f);
 	return f;
 }
 
@@ -215,7 +211,7 @@ void view_follower_stop(struct view_follower *f)
 {
 	if (!f)
 		return;
-	loop_timer_stop(&f->retry);
+	view_on_lock(f->node->view, NULL, NULL);
 	leader_stop(f->leader);
 	free(f);
 }
