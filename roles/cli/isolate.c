@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -197,12 +198,6 @@ static int link_node(const struct plan *p, const struct plan_node *n, struct err
 	return rc;
 }
 
-static bool link_exists(const char *name)
-{
-	AUTO_FREE char *path = xasprintf("/sys/class/net/%s", name);
-	return access(path, F_OK) == 0;
-}
-
 static int make_node_net(const struct plan *p, const struct plan_node *n, struct err *e)
 {
 	struct node_net nn = { .plan = p, .node = n };
@@ -212,7 +207,7 @@ static int make_node_net(const struct plan *p, const struct plan_node *n, struct
 		if (rc == 0)
 			rc = netns_create(n->netns, e);
 	}
-	if (rc == 0 && !link_exists(n->veth))
+	if (rc == 0 && if_nametoindex(n->veth) == 0)
 		rc = link_node(p, n, e);
 	if (rc == 0)
 		rc = netns_run(n->netns, set_up_inside, &nn, e);
