@@ -33,7 +33,7 @@
 #define LIMIT_DNS_FORWARDS         1024                /* questions waiting for upstream; more get SERVFAIL, as dcos-net's handlers */
 #define LIMIT_DNS_TCP_CONNECTIONS  1000                /* per address */
 #define LIMIT_DNS_TCP_BYTES        (256 * 1024)        /* pipelined questions not yet answered on one connection */
-#define LIMIT_DNS_TCP_IDLE_US      (30LL * 1000000)    /* a whole TCP connection; RFC 7766 leaves it to the server */
+#define LIMIT_DNS_TCP_IDLE_US      (30LL * 1000000)    /* a TCP connection without a new question; RFC 7766 leaves it to the server */
 #define LIMIT_VIP_CONNECTIONS      5000                /* through the userspace proxy: two descriptors each */
 #define LIMIT_IMAGE_LAYERS         120                 /* layers of an image; their names fit one page of mount options */
 #define LIMIT_IMAGE_MANIFESTS      1000                /* images in one archive or layout */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/magic.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -27,33 +28,34 @@
 #include "roles/lb/l4.skel.h"
 #pragma GCC diagnostic pop
 
-#define BPF_FS_MAGIC_NUMBER 0xcafe4a11
-#define SLOT_GRACE_US (100 * MSEC)     /* a program that read the old service may still look its backend up */
+#define SET_GRACE_US (100 * MSEC)      /* a program that read the old service may still look its backend up */
+
+#define HOOKS 7
 
 /* What is in the maps for one VIP. */
 struct installed {
 	struct l4_vip key;
-	struct l4_service service;
-	struct l4_backend *backends;
+	struct l4_service service;     /* set 0: nothing yet */
+	struct l4_addr *backends;      /* owned */
 	bool seen;                     /* in the table being applied */
 };
 
-/* Slots that nobody is led to any more. */
-struct old_slots {
+/* A set that nobody is led to any more. */
+struct old_set {
 	struct list link;
-	uint32_t first, count;
-	int64_t freed_us;
+	struct l4_service service;
+	int64_t retired_us;
 };
 
 struct l4 {
-	struct loop *loop;
+	struct loop *loop;             /* borrowed */
 	struct l4_bpf *skel;
 	char *cgroup_dir, *pin_dir;
-	struct map services;           /* struct l4_vip bytes -> struct installed */
-	uint32_t next_slot;
+	struct map services;           /* struct l4_vip bytes -> struct installed, owned */
+	uint64_t next_set;
 	struct list old;
 	struct loop_timer old_timer;
-	int links[4];                  /* kept open where they could not be pinned; -1 */
+	int links[HOOKS];              /* kept open where they could not be pinned; -1 */
 	bool attached;
 };
 
@@ -79,20 +81,24 @@ static void map_delete_elem(int fd, const void *key)
 
 /* ---- attaching ---- */
 
-static const struct { const char *name; enum bpf_attach_type type; } hooks[] = {
-	{ "connect4", BPF_CGROUP_INET4_CONNECT },
-	{ "sendmsg4", BPF_CGROUP_UDP4_SENDMSG },
-	{ "recvmsg4", BPF_CGROUP_UDP4_RECVMSG },
-	{ "getpeername4", BPF_CGROUP_INET4_GETPEERNAME },
+static const struct {
+	const char *name;              /* of the pin */
+	enum bpf_attach_type type;
+	size_t prog;                   /* where its program stands in struct l4_bpf */
+} hooks[HOOKS] = {
+	{ "connect4",     BPF_CGROUP_INET4_CONNECT,     offsetof(struct l4_bpf, progs.vip_connect4) },
+	{ "sendmsg4",     BPF_CGROUP_UDP4_SENDMSG,      offsetof(struct l4_bpf, progs.vip_sendmsg4) },
+	{ "recvmsg4",     BPF_CGROUP_UDP4_RECVMSG,      offsetof(struct l4_bpf, progs.vip_recvmsg4) },
+	{ "getpeername4", BPF_CGROUP_INET4_GETPEERNAME, offsetof(struct l4_bpf, progs.vip_getpeername4) },
+	{ "connect6",     BPF_CGROUP_INET6_CONNECT,     offsetof(struct l4_bpf, progs.vip_connect6) },
+	{ "recvmsg6",     BPF_CGROUP_UDP6_RECVMSG,      offsetof(struct l4_bpf, progs.vip_recvmsg6) },
+	{ "getpeername6", BPF_CGROUP_INET6_GETPEERNAME, offsetof(struct l4_bpf, progs.vip_getpeername6) },
 };
 
 static int prog_fd(const struct l4 *l4, size_t hook)
 {
-	const int fds[] = {
-		l4->skel->progs.vip_connect4.prog_fd, l4->skel->progs.vip_sendmsg4.prog_fd, l4->skel->progs.vip_recvmsg4.prog_fd,
-		l4->skel->progs.vip_getpeername4.prog_fd,
-	};
-	return fds[hook];
+	const struct bpf_prog_desc *prog = (const void *)((const char *)l4->skel + hooks[hook].prog);
+	return prog->prog_fd;
 }
 
 static int pinned_link(const char *path)
@@ -130,6 +136,8 @@ static int new_link(int prog, int cgroup_fd, enum bpf_attach_type type)
 static int attach_hook(struct l4 *l4, size_t hook, int cgroup_fd, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", l4->pin_dir, hooks[hook].name);
+	if (l4->links[hook] >= 0)
+		return 0;
 	AUTO_FD int old = pinned_link(path);
 	if (old >= 0 && move_link(old, prog_fd(l4, hook)))
 		return 0;
@@ -151,7 +159,7 @@ static int attach(struct l4 *l4, struct err *e)
 	int rc = 0;
 	if (cgroup_fd < 0)
 		return err_sys(e, "open cgroup '%s'", l4->cgroup_dir);
-	for (size_t i = 0; i < ARRAY_LEN(hooks) && rc == 0; i++)
+	for (size_t i = 0; i < HOOKS && rc == 0; i++)
 		rc = attach_hook(l4, i, cgroup_fd, e);
 	l4->attached = rc == 0;
 	return rc;
@@ -159,73 +167,72 @@ static int attach(struct l4 *l4, struct err *e)
 
 /* ---- the table ---- */
 
-static void free_old(struct l4 *l4, bool all)
+static void clear_set(struct l4 *l4, struct l4_service s)
 {
-	int64_t now = loop_now_us(l4->loop);
-	list_each_safe(&l4->old, it) {
-		struct old_slots *o = list_entry(it, struct old_slots, link);
-		if (!all && now - o->freed_us < SLOT_GRACE_US)
-			break;
-		for (uint32_t i = 0; i < o->count; i++) {
-			uint32_t slot = o->first + i;
-			map_delete_elem(l4->skel->maps.backends.map_fd, &slot);
-		}
-		list_remove(&o->link);
-		free(o);
+	for (uint32_t i = 0; i < s.count; i++) {
+		struct l4_slot slot = { .set = s.set, .index = i };
+		map_delete_elem(l4->skel->maps.backends.map_fd, &slot);
 	}
 }
 
 static void on_old_timer(struct loop_timer *t)
 {
 	struct l4 *l4 = container_of(t, struct l4, old_timer);
-	free_old(l4, false);
-	if (!list_empty(&l4->old))
-		loop_timer_start(l4->loop, &l4->old_timer, SLOT_GRACE_US, on_old_timer);
+	int64_t now = loop_now_us(l4->loop);
+	list_each_safe(&l4->old, it) {
+		struct old_set *o = list_entry(it, struct old_set, link);
+		if (now - o->retired_us < SET_GRACE_US) {
+			loop_timer_start(l4->loop, t, SET_GRACE_US, on_old_timer);
+			return;
+		}
+		clear_set(l4, o->service);
+		list_remove(&o->link);
+		free(o);
+	}
 }
 
-static void retire_slots(struct l4 *l4, struct l4_service s)
+static void retire_set(struct l4 *l4, struct l4_service s)
 {
 	if (s.count == 0)
 		return;
-	struct old_slots *o = xmalloc(sizeof(*o));
-	*o = (struct old_slots){ .first = s.first, .count = s.count, .freed_us = loop_now_us(l4->loop) };
+	struct old_set *o = xmalloc(sizeof(*o));
+	*o = (struct old_set){ .service = s, .retired_us = loop_now_us(l4->loop) };
 	list_push(&l4->old, &o->link);
 	if (!loop_timer_active(&l4->old_timer))
-		loop_timer_start(l4->loop, &l4->old_timer, SLOT_GRACE_US, on_old_timer);
+		loop_timer_start(l4->loop, &l4->old_timer, SET_GRACE_US, on_old_timer);
 }
 
-static struct l4_backend *backends_of(const struct vip *v)
+static struct l4_addr *backends_of(const struct vip *v)
 {
-	struct l4_backend *list = xcalloc(v->backend_count, sizeof(*list));
+	struct l4_addr *list = xcalloc(v->backend_count, sizeof(*list));
 	size_t i = 0;
 	for (const struct vip_backend *b = v->backends; b; b = b->next)
-		list[i++] = (struct l4_backend){ .ip = htonl(b->ip4), .port = htons(b->port) };
+		list[i++] = (struct l4_addr){ .ip = htonl(b->ip4), .port = htons(b->port) };
 	return list;
 }
 
-static bool unchanged(const struct installed *s, const struct l4_backend *list, size_t count)
+static bool unchanged(const struct installed *s, const struct l4_addr *list, size_t count)
 {
-	return s->service.count == count && (count == 0 || !memcmp(s->backends, list, count * sizeof(*list)));
+	return s->service.set != 0 && s->service.count == count && (count == 0 || !memcmp(s->backends, list, count * sizeof(*list)));
 }
 
-/* New backends into fresh slots, then the service is turned over to them in one write, then the old slots are retired. */
-static int install(struct l4 *l4, struct installed *s, struct l4_backend *list, size_t count, struct err *e)
+/* The backends into a fresh set, then the service is turned over to it in one write, then the old set is retired. list: taken. */
+static int install(struct l4 *l4, struct installed *s, struct l4_addr *list, size_t count, struct err *e)
 {
-	struct l4_service fresh = { .first = l4->next_slot, .count = (uint32_t)count };
+	struct l4_service fresh = { .set = ++l4->next_set, .count = (uint32_t)count };
 	int rc = 0;
-	l4->next_slot += (uint32_t)count;
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		uint32_t slot = fresh.first + i;
+	for (uint32_t i = 0; i < fresh.count && rc == 0; i++) {
+		struct l4_slot slot = { .set = fresh.set, .index = i };
 		rc = map_put_elem(l4->skel->maps.backends.map_fd, &slot, &list[i], e);
 	}
 	if (rc == 0)
 		rc = map_put_elem(l4->skel->maps.services.map_fd, &s->key, &fresh, e);
 	if (rc != 0) {
-		retire_slots(l4, fresh);
+		clear_set(l4, fresh);
 		free(list);
 		return rc;
 	}
-	retire_slots(l4, s->service);
+	retire_set(l4, s->service);
 	free(s->backends);
 	s->backends = list;
 	s->service = fresh;
@@ -237,19 +244,24 @@ static int apply_one(struct l4 *l4, const struct vip *v, struct err *e)
 	struct l4_vip key = { .ip = htonl(v->ip4), .port = htons(v->port), .proto = v->udp ? IPPROTO_UDP : IPPROTO_TCP };
 	struct str key_bytes = str_n((const char *)&key, sizeof(key));
 	struct installed *s = map_find(&l4->services, key_bytes);
-	bool is_new = !s;
-	if (is_new) {
+	if (!s) {
 		s = xcalloc(1, sizeof(*s));
 		s->key = key;
 		(void)map_put(&l4->services, key_bytes, s);
 	}
 	s->seen = true;
-	struct l4_backend *list = backends_of(v);
-	if (!is_new && unchanged(s, list, v->backend_count)) {
+	struct l4_addr *list = backends_of(v);
+	if (unchanged(s, list, v->backend_count)) {
 		free(list);
 		return 0;
 	}
 	return install(l4, s, list, v->backend_count, e);
+}
+
+static void installed_free(struct installed *s)
+{
+	free(s->backends);
+	free(s);
 }
 
 static void remove_unseen(struct l4 *l4)
@@ -261,33 +273,39 @@ static void remove_unseen(struct l4 *l4)
 			continue;
 		}
 		map_delete_elem(l4->skel->maps.services.map_fd, &s->key);
-		retire_slots(l4, s->service);
+		retire_set(l4, s->service);
 		(void)map_remove(&l4->services, str_n(entry->key, entry->key_len));
-		free(s->backends);
-		free(s);
+		installed_free(s);
 	}
 }
 
+/* One service that does not fit must not take the others with it: all are tried, the first failure is told. */
 static int ebpf_apply(struct l4 *l4, const struct vips *v, struct err *e)
 {
-	int rc = 0;
-	for (const struct vip *vip = v->first; vip && rc == 0; vip = vip->next)
-		rc = apply_one(l4, vip, e);
+	int failure = 0;
+	for (const struct vip *vip = v->first; vip; vip = vip->next) {
+		int rc = apply_one(l4, vip, failure == 0 ? e : NULL);
+		if (failure == 0)
+			failure = rc;
+	}
 	remove_unseen(l4);
-	return rc == 0 && !l4->attached ? attach(l4, e) : rc;
+	if (!l4->attached) {
+		int rc = attach(l4, failure == 0 ? e : NULL);
+		if (failure == 0)
+			failure = rc;
+	}
+	return failure;
 }
 
 static void ebpf_close(struct l4 *l4)
 {
 	loop_timer_stop(&l4->old_timer);
-	free_old(l4, true);
-	map_each(&l4->services, entry) {
-		struct installed *s = entry->value;
-		free(s->backends);
-		free(s);
-	}
+	list_each_safe(&l4->old, it)
+		free(list_entry(it, struct old_set, link));
+	map_each(&l4->services, entry)
+		installed_free(entry->value);
 	map_fini(&l4->services);
-	for (size_t i = 0; i < ARRAY_LEN(l4->links); i++)
+	for (size_t i = 0; i < HOOKS; i++)
 		if (l4->links[i] >= 0)
 			(void)close(l4->links[i]);
 	if (l4->skel)
@@ -297,23 +315,37 @@ static void ebpf_close(struct l4 *l4)
 	free(l4);
 }
 
-static int ebpf_open(struct loop *l, const struct l4_config *c, struct l4 **out, struct err *e)
+static bool is_on(const char *path, unsigned long fs_magic)
 {
 	struct statfs fs;
-	if (access(c->cgroup_dir, F_OK) != 0)
-		return err_set(e, E_UNSUPPORTED, "there is no cgroup2 directory '%s'", c->cgroup_dir);
+	return statfs(path, &fs) == 0 && (unsigned long)fs.f_type == fs_magic;
+}
+
+static int load(struct l4 *l4, struct err *e)
+{
+	l4->skel = l4_bpf__open();
+	if (!l4->skel)
+		return err_sys(e, "make room for the VIP programs");
+	int rc = l4_bpf__load(l4->skel);
+	return rc == 0 ? 0 : err_set(e, E_UNSUPPORTED, "the kernel does not load the VIP programs: %s", strerror(-rc));
+}
+
+static int ebpf_open(struct loop *l, const struct l4_config *c, struct l4 **out, struct err *e)
+{
+	struct err why = { 0 };
+	if (!is_on(c->cgroup_dir, CGROUP2_SUPER_MAGIC))
+		return err_set(e, E_UNSUPPORTED, "'%s' is no cgroup2 directory", c->cgroup_dir);
 	struct l4 *l4 = xcalloc(1, sizeof(*l4));
-	*l4 = (struct l4){
-		.loop = l, .cgroup_dir = xstrdup(c->cgroup_dir), .pin_dir = xstrdup(c->pin_dir), .links = { -1, -1, -1, -1 },
-	};
+	*l4 = (struct l4){ .loop = l, .cgroup_dir = xstrdup(c->cgroup_dir), .pin_dir = xstrdup(c->pin_dir) };
+	for (size_t i = 0; i < HOOKS; i++)
+		l4->links[i] = -1;
 	list_init(&l4->old);
-	l4->skel = l4_bpf__open_and_load();
-	if (!l4->skel) {
+	int rc = load(l4, e);
+	if (rc != 0) {
 		ebpf_close(l4);
-		return err_set(e, E_UNSUPPORTED, "the kernel does not load the VIP programs: %s", strerror(errno));
+		return rc;
 	}
-	struct err ignored = { 0 };
-	if (node_mkdirs(c->pin_dir, 0700, &ignored) != 0 || statfs(c->pin_dir, &fs) != 0 || (unsigned long)fs.f_type != BPF_FS_MAGIC_NUMBER)
+	if (node_mkdirs(c->pin_dir, 0700, &why) != 0 || !is_on(c->pin_dir, BPF_FS_MAGIC))
 		LOG(WARN, "no bpffs for pins", "dir=%s", c->pin_dir);
 	*out = l4;
 	return 0;

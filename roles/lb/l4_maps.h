@@ -6,7 +6,6 @@
 
 #define L4_SERVICES_MAX 16384
 #define L4_BACKENDS_MAX 262144
-#define L4_LAYOUT 1               /* raised when a key or value below changes: pinned maps of another layout are replaced */
 
 struct l4_vip {
 	__u32 ip;
@@ -14,24 +13,32 @@ struct l4_vip {
 	__u16 proto;              /* IPPROTO_TCP, IPPROTO_UDP */
 };
 
-/* A service's backends stand in slots first … first + count - 1 of the backend map. */
+/* A service's backends stand at 0 … count - 1 of its set; a changed service gets a new set, numbers are never used again. */
 struct l4_service {
-	__u32 first;
+	__u64 set;
 	__u32 count;              /* 0: known, but nothing runs: connections are refused */
+	__u32 pad;
 };
 
-struct l4_backend {
+struct l4_slot {
+	__u64 set;
+	__u32 index;
+	__u32 pad;
+};
+
+struct l4_addr {
 	__u32 ip;
 	__u16 port;
 	__u16 pad;
 };
 
-/* Where a socket was told to go before we redirected it, so that getpeername and recvmsg show the VIP. */
-struct l4_origin {
-	__u32 ip;
-	__u16 port;
-	__u16 pad;
-	__u32 backend_ip;
-	__u16 backend_port;
-	__u16 pad2;
+/* Kept with a connected socket: getpeername shows the VIP. */
+struct l4_peer {
+	struct l4_addr vip, backend;
+};
+
+/* Whose datagrams to an unconnected socket come from where: recvfrom shows the VIP. */
+struct l4_sender {
+	__u64 cookie;             /* of the socket */
+	struct l4_addr backend;
 };
