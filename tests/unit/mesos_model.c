@@ -24,7 +24,7 @@ struct world {
 	uint64_t counters[2];
 	size_t proposals, puts;
 	bool store_fails, dropped, closed, intents_before_launch, intents_seen;
-	char framework_id[128], agent_id[128];
+	char framework_id[256], agent_id[128];
 };
 
 static void no_event(void *arg, const mesos_v1_scheduler_Event *ev) { (void)arg; (void)ev; }
@@ -554,7 +554,7 @@ TEST(mesos_frameworks, a_newer_session_ends_the_older)
 	struct world w;
 	world_running(&w, true);
 	struct sched *old = w.sched;
-	char id[128];
+	char id[256];
 	memcpy(id, w.framework_id, sizeof(id));
 	subscribe(&w, id, true, 60);
 	EQ_STR(event(&w, mesos_v1_scheduler_Event_Type_ERROR)->error->message, "Framework failed over");

@@ -206,9 +206,12 @@ static void on_recovery_due(struct deadline *d, void *arg)
 	recovery_check(arg);      /* the agents' own deadlines, which end then too, have moved them on by now or soon will */
 }
 
+static void on_gc_due(struct deadline *d, void *arg);
+
 void agents_recovery_start(struct model *m)
 {
 	m->recovering = true;
+	deadline_set(&m->deadlines, &m->gc, m->now_us + REGISTRY_GC_US, on_gc_due);
 	list_each(&m->agent_list, it) {
 		struct agent *a = list_entry(it, struct agent, link);
 		if (a->sm.state == AGENT_RECOVERED)
@@ -384,7 +387,7 @@ static void tell_failure(struct model *m, struct agent *a)
 	arena_fini(&arena);
 }
 
-/* For good: another agent stands at its address now. */
+/* For good: another agent stands at its address now, or nobody has seen it for long. */
 static void agent_remove(struct model *m, struct agent *a, const char *message)
 {
 	rec_Key key = { a->id };
@@ -397,8 +400,18 @@ static void agent_remove(struct model *m, struct agent *a, const char *message)
 	drop_conn(m, a);
 	publish_agent_gone(m, a);
 	m->metrics.slave_removals++;
-	m->metrics.slave_removals_registered++;
 	agents_free(m, a);
+}
+
+static void on_gc_due(struct deadline *d, void *arg)
+{
+	struct model *m = arg;
+	list_each_safe(&m->agent_list, it) {
+		struct agent *a = list_entry(it, struct agent, link);
+		if (a->sm.state == AGENT_UNREACHABLE && !a->changing && a->unreachable_us < m->unix_us - REGISTRY_AGENT_AGE_US)
+			agent_remove(m, a, "unreachable for two weeks");
+	}
+	deadline_set(&m->deadlines, d, m->now_us + REGISTRY_GC_US, on_gc_due);
 }
 
 static struct registration *registration_over(const struct model *m, const struct conn *conn)
@@ -425,8 +438,10 @@ static void register_new(struct model *m, struct conn *conn, void *req, const dc
 		model_fail(m, req, &(struct err){ .code = E_BUSY, .text = "an agent at this address is changing, try again" });
 		return;
 	}
-	if (old)
+	if (old) {
+		m->metrics.slave_removals_registered++;
 		agent_remove(m, old, "a new agent registered at the same address");
+	}
 	struct registration *r = registration_new(conn, req, payload, NULL);
 	r->p.done = on_numbered;
 	model_propose(m, rec_Op_OP_COUNTER, rec_Counter_fields, &counter, &r->p);
@@ -458,20 +473,26 @@ static void register_known(struct model *m, struct conn *conn, void *req, const 
 	propose_put(m, &f, a && a->registered_us ? a->registered_us : m->unix_us, 0, &r->p);
 }
 
-static int check_register(struct model *m, struct arena *arena, struct str payload, dcos_AgentRegister *reg, struct err *e)
+static int check_info(const mesos_v1_AgentInfo *info, struct err *e)
 {
 	struct pools total = { 0 };
+	size_t size;
+	if (!pb_get_encoded_size(&size, mesos_v1_AgentInfo_fields, info) || size > LIMIT_AGENT_INFO_BYTES)
+		return err_set(e, E_TOOBIG, "an agent's info must not be larger than %d bytes", LIMIT_AGENT_INFO_BYTES);
+	int rc = pools_from_v1(&total, info->resources, info->resources_count, e);
+	pools_fini(&total);
+	return rc;
+}
+
+static int check_register(struct model *m, struct arena *arena, struct str payload, dcos_AgentRegister *reg, struct err *e)
+{
 	int rc = pb_read(arena, dcos_AgentRegister_fields, payload, reg, e);
 	if (rc == 0 && (!reg->info || !reg->ip || !reg->has_port))
 		rc = err_set(e, E_MALFORMED, "a registration needs info, ip and port");
-	size_t size = 0;
-	if (rc == 0 && (!pb_get_encoded_size(&size, mesos_v1_AgentInfo_fields, reg->info) || size > LIMIT_AGENT_INFO_BYTES))
-		rc = err_set(e, E_TOOBIG, "an agent's info must not be larger than %d bytes", LIMIT_AGENT_INFO_BYTES);
 	if (rc == 0)
-		rc = pools_from_v1(&total, reg->info->resources, reg->info->resources_count, e);
+		rc = check_info(reg->info, e);
 	if (rc == 0 && reg->info->id && (!validate_id(reg->info->id->value, e)))
 		rc = err_wrap(e, "the agent's id");
-	pools_fini(&total);
 	if (rc != 0)
 		m->metrics.dropped_messages++;
 	return rc;
@@ -498,18 +519,20 @@ void agents_resources(struct model *m, struct agent *a, struct str payload)
 {
 	struct arena arena = ARENA_INIT;
 	dcos_AgentResources msg;
+	mesos_v1_AgentInfo info = *a->info;
 	struct pools total = { 0 };
 	struct err e = { 0 };
 	int rc = pb_read(&arena, dcos_AgentResources_fields, payload, &msg, &e);
-	if (rc == 0)
-		rc = pools_from_v1(&total, msg.resources, msg.resources_count, &e);
 	if (rc == 0) {
-		mesos_v1_AgentInfo info = *a->info;
 		info.resources = msg.resources;
 		info.resources_count = msg.resources_count;
-		struct facts f = { &info, a->id, a->ip, a->node, a->version, a->port };
+		rc = check_info(&info, &e);
+	}
+	if (rc == 0)
+		rc = pools_from_v1(&total, info.resources, info.resources_count, &e);
+	if (rc == 0) {
 		offers_rescind_of_agent(m, a);
-		agent_set_facts(m, a, &f);
+		agent_set_facts(m, a, &(struct facts){ &info, a->id, a->ip, a->node, a->version, a->port });
 		slot_put(m, a, &total);
 		publish_agent(m, a);
 	} else {

@@ -546,6 +546,12 @@ bool allocator_next(struct allocator *a, struct alloc_offer *out)
 
 int64_t allocator_due_us(const struct allocator *a) { return a->wake_count > 0 ? a->wakes[0].due_us : INT64_MAX; }
 
+struct resources allocator_role_held(const struct allocator *a, const char *role)
+{
+	uint32_t at = role_find(a, role);
+	return at == ALLOC_NONE ? (struct resources){ 0 } : a->roles[at].held;
+}
+
 double allocator_role_share(const struct allocator *a, const char *role)
 {
 	uint32_t at = role_find(a, role);

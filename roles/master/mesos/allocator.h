@@ -71,6 +71,8 @@ void allocator_run(struct allocator *a, int64_t now_us);
 bool allocator_next(struct allocator *a, struct alloc_offer *out);
 /* When to run again although nothing happens: the next filter's end; INT64_MAX: never. */
 int64_t allocator_due_us(const struct allocator *a);
+/* Scalars that a role's frameworks are offered or hold; nothing for unknown roles. */
+struct resources allocator_role_held(const struct allocator *a, const char *role);
 /* Part of the cluster that a role's frameworks hold of their dominant resource, 0 to 1. */
 double allocator_role_share(const struct allocator *a, const char *role);
 size_t allocator_filter_count(const struct allocator *a);

@@ -163,9 +163,9 @@ static void write_amounts(struct jw *w, const char *key, const struct resources 
 	jw_end(w);
 }
 
-/* What is known of a role: who is in it, what they hold, what is reserved to it. */
+/* What is known of a role: who is in it, what they are offered, what is reserved to it. */
 struct role_facts {
-	struct resources allocated, offered, reserved;
+	struct resources offered, reserved;      /* scalars */
 	struct map frameworks;
 };
 
@@ -179,38 +179,39 @@ static struct role_facts *role_facts(struct map *roles, const char *name)
 	return f;
 }
 
+static void add_scalars(struct resources *sum, const struct resources *r)
+{
+	struct resources scalars = *r;
+	scalars.ports = NULL;
+	scalars.port_count = 0;
+	resources_add(sum, &scalars);
+}
+
 static void collect_roles(struct model *m, struct map *roles)
 {
 	list_each(&m->framework_list, it) {
 		struct framework *f = list_entry(it, struct framework, link);
 		for (size_t i = 0; i < f->role_count; i++)
 			map_put_c(&role_facts(roles, f->roles[i])->frameworks, f->id, f);
-		list_each(&f->offers, o)
-			pools_total(&list_entry(o, struct offer, framework_link)->r,
-				    &role_facts(roles, list_entry(o, struct offer, framework_link)->role)->offered);
-		map_each(&f->tasks, entry) {
-			const struct task *t = entry->value;
-			struct role_facts *facts = role_facts(roles, t->role);
-			if (t->holds) {
-				pools_total(&t->used, &facts->allocated);
-				pools_total(&t->executor_used, &facts->allocated);
-			}
-		}
+	}
+	map_each(&m->offers, entry) {
+		const struct offer *o = entry->value;
+		for (size_t i = 0; i < o->r.count; i++)
+			add_scalars(&role_facts(roles, o->role)->offered, &o->r.v[i].r);
 	}
 	list_each(&m->agent_list, it) {
 		const struct agent *a = list_entry(it, struct agent, link);
 		const struct pools *total = a->slot == ALLOC_NONE ? &(struct pools){ 0 } : allocator_agent_total(m->alloc, a->slot);
 		for (size_t i = 0; i < total->count; i++)
 			if (strcmp(total->v[i].role, "*") != 0)
-				resources_add(&role_facts(roles, total->v[i].role)->reserved, &total->v[i].r);
+				add_scalars(&role_facts(roles, total->v[i].role)->reserved, &total->v[i].r);
 	}
 }
 
-static void write_role(struct jw *w, const char *name, struct role_facts *f)
+static void write_role(struct jw *w, const char *name, const struct role_facts *f, struct resources held)
 {
-	struct resources both = { 0 };
-	resources_add(&both, &f->allocated);
-	resources_add(&both, &f->offered);
+	struct resources allocated = held;
+	resources_sub_part(&allocated, &f->offered);
 	jw_obj(w, NULL);
 	jw_str(w, "name", name);
 	jw_num(w, "weight", 1.0);
@@ -220,10 +221,10 @@ static void write_role(struct jw *w, const char *name, struct role_facts *f)
 	jw_end(w);
 	jw_obj(w, "limit");
 	jw_end(w);
-	write_amounts(w, "consumed", &f->allocated);
+	write_amounts(w, "consumed", &allocated);
 	jw_end(w);
-	write_amounts(w, "resources", &both);
-	write_amounts(w, "allocated", &f->allocated);
+	write_amounts(w, "resources", &held);
+	write_amounts(w, "allocated", &allocated);
 	write_amounts(w, "offered", &f->offered);
 	write_amounts(w, "reserved", &f->reserved);
 	jw_arr(w, "frameworks");
@@ -231,12 +232,11 @@ static void write_role(struct jw *w, const char *name, struct role_facts *f)
 		jw_str(w, NULL, entry->key);
 	jw_end(w);
 	jw_end(w);
-	resources_fini(&both);
 }
 
 static int name_cmp(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
-static void write_roles(struct jw *w, struct map *roles)
+static void write_roles(struct jw *w, const struct model *m, struct map *roles)
 {
 	const char **names = xcalloc(map_count(roles), sizeof(char *));
 	size_t n = 0;
@@ -245,7 +245,7 @@ static void write_roles(struct jw *w, struct map *roles)
 	if (n > 0)
 		qsort(names, n, sizeof(char *), name_cmp);
 	for (size_t i = 0; i < n; i++)
-		write_role(w, names[i], map_find_c(roles, names[i]));
+		write_role(w, names[i], map_find_c(roles, names[i]), allocator_role_held(m->alloc, names[i]));
 	free(names);
 }
 
@@ -260,14 +260,11 @@ static void get_roles(struct http_req *r)
 	struct jw w = jw_start(&out);
 	jw_obj(&w, NULL);
 	jw_arr(&w, "roles");
-	write_roles(&w, &roles);
+	write_roles(&w, ms->model, &roles);
 	jw_end(&w);
 	jw_end(&w);
 	map_each(&roles, entry) {
 		struct role_facts *f = entry->value;
-		resources_fini(&f->allocated);
-		resources_fini(&f->offered);
-		resources_fini(&f->reserved);
 		map_fini(&f->frameworks);
 		free(f);
 	}

@@ -30,6 +30,8 @@
 #define FRAMEWORKS_COMPLETED_MAX 50            /* kept to refuse their ids and to show them, as Mesos */
 #define TASKS_COMPLETED_MAX 1000               /* of one framework */
 #define AGENT_REREGISTER_TIMEOUT_US (10 * MINUTE)
+#define REGISTRY_GC_US (15 * MINUTE)           /* how often unreachable agents are looked through */
+#define REGISTRY_AGENT_AGE_US (2 * WEEK)       /* unreachable for so long: forgotten, as Mesos' registry_max_agent_age */
 #define HEARTBEAT_US (15 * SEC)
 #define REFUSE_DEFAULT_US (5 * SEC)
 #define REFUSE_FLOOR_US (100 * MSEC)           /* a decline without a filter: keeps eager schedulers from spinning */
@@ -166,7 +168,7 @@ struct sched {
 	struct framework *framework;           /* NULL until subscribed */
 	struct pending *pending;               /* subscription under way */
 	struct sched_sink sink;
-	char framework_id[128];                /* "" until known */
+	char framework_id[256];                /* "" until known */
 	struct blob info;                      /* mesos.v1.FrameworkInfo as sent */
 	char **suppressed;
 	size_t suppressed_count;
@@ -200,7 +202,7 @@ struct model {
 	size_t ended_count, ended_cap;
 	uint64_t offers_made, registrations;
 	struct list dirty_agents, dirty_frameworks, dirty_tasks;   /* rows of the view to write */
-	struct deadline recovery;
+	struct deadline recovery, gc;
 	bool recovering;                       /* agents of the registry may still come back */
 	size_t recovered_count;                /* agents in AGENT_RECOVERED */
 	struct master_metrics metrics;

@@ -546,4 +546,6 @@ void tasks_load(struct model *m, const rec_Intent *row, const dcos_ViewTask *las
 	t->launched = true;
 	if (last_known && !last_known->completed)
 		load_last_known(m, t, last_known);
+	if (a->sm.state == AGENT_UNREACHABLE)
+		tasks_set_state(m, t, tasks_state_for(f, mesos_v1_TaskState_TASK_UNREACHABLE));
 }
