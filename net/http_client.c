@@ -16,8 +16,11 @@
 
 #define TIMEOUT_DEFAULT_US (30 * SEC)
 #define CONNECT_TIMEOUT_US (10 * SEC)
-/* A request that must not be repeated takes only connections used a moment ago, which the server cannot have given up yet. */
+/* A request that must not be repeated takes only connections used a moment ago: no server gives up so soon. */
 #define FRESH_US (2 * SEC)
+
+#define NO_ANSWER "the connection ended without an answer"
+#define CUT_SHORT "the connection ended in the middle of the answer"
 
 enum call_state { CALL_LOOKUP, CALL_CONNECT, CALL_ANSWER, CALL_BODY, CALL_DONE };
 
@@ -210,7 +213,10 @@ static void call_end(struct http_call *c)
 		call_complete(c);
 }
 
-static bool died_unused(const struct http_call *c) { return c->pooled && http_parser_idle(&c->parser) && may_repeat(c); }
+static bool died_unused(const struct http_call *c)
+{
+	return c->pooled && http_parser_idle(&c->parser) && may_repeat(c);
+}
 
 static void call_broken(struct http_call *c)
 {
@@ -224,7 +230,7 @@ static void call_broken(struct http_call *c)
 		stream_free(MOVE(c->stream));
 		call_connect(c);
 	} else {
-		call_fail(c, E_CLOSED, c->state == CALL_BODY ? "the connection ended in the middle of the answer" : "the connection ended without an answer");
+		call_fail(c, E_CLOSED, c->state == CALL_BODY ? CUT_SHORT : NO_ANSWER);
 	}
 }
 
@@ -233,7 +239,7 @@ static void call_read_events(struct http_call *c)
 {
 	size_t at = 0, taken;
 	enum http_parsed ev = PARSED_HEAD;
-	while (c->stream && c->state != CALL_DONE && !c->paused && (ev == PARSED_BODY || ev == PARSED_HEAD || ev == PARSED_END)) {
+	while (c->stream && c->state != CALL_DONE && !c->paused && ev != PARSED_MORE && ev != PARSED_BROKEN) {
 		struct buf *in = stream_in(c->stream);
 		ev = http_parser_step(&c->parser, at < in->len ? in->data + at : NULL, in->len - at, &taken);
 		at += taken;
@@ -339,13 +345,14 @@ static void call_on_closed(struct stream *s, const struct err *e)
 		stream_free(MOVE(c->stream));
 		call_connect(c);
 	} else {
-		call_fail(c, e->code ? e->code : E_CLOSED, e->code ? e->text : "the connection ended without an answer");
+		call_fail(c, e->code ? e->code : E_CLOSED, e->code ? e->text : NO_ANSWER);
 	}
 	call_leave(c);
 }
 
 static const struct stream_events call_events = {
-	.opened = call_on_opened, .data = call_on_data, .drained = call_on_drained, .eof = call_on_eof, .closed = call_on_closed,
+	.opened = call_on_opened, .data = call_on_data, .drained = call_on_drained, .eof = call_on_eof,
+	.closed = call_on_closed,
 };
 
 static void call_on_timeout(struct loop_timer *t)
@@ -408,7 +415,8 @@ static void build_request(struct http_call *c, const struct http_call_spec *spec
 	struct buf *out = &c->request;
 	struct str pq = c->url.path_query;
 	bool no_slash = pq.len == 0 || pq.p[0] != '/';
-	(void)buf_printf(out, "%s %s" STR_FMT " HTTP/1.1\r\n", http_method_name(c->method), no_slash ? "/" : "", STR_ARG(pq));
+	(void)buf_printf(out, "%s %s" STR_FMT " HTTP/1.1\r\n", http_method_name(c->method), no_slash ? "/" : "",
+			 STR_ARG(pq));
 	if (!has_header(spec->headers, "Host") && c->url.port == (c->url.tls ? 443 : 80))
 		(void)buf_printf(out, "Host: " STR_FMT "\r\n", STR_ARG(c->url.host));
 	else if (!has_header(spec->headers, "Host"))
@@ -450,7 +458,8 @@ static int call_prepare(struct http_call *c, const struct http_call_spec *spec, 
 	return buf_ok(&c->request) ? 0 : err_set(e, E_TOOBIG, "the request is too large");
 }
 
-struct http_call *http_call_start(struct loop *l, const struct http_call_spec *spec, const struct http_call_events *ev, void *arg)
+struct http_call *http_call_start(struct loop *l, const struct http_call_spec *spec,
+				  const struct http_call_events *ev, void *arg)
 {
 	struct http_call *c = xcalloc(1, sizeof(*c));
 	struct err e = { 0 };
@@ -473,7 +482,6 @@ struct http_call *http_call_start(struct loop *l, const struct http_call_spec *s
 		return c;
 	}
 	loop_timer_start(l, &c->timer, c->timeout_us, call_on_timeout);
-	call_enter(c);
 	if (spec->addr) {
 		c->key.addr = *spec->addr;
 		call_begin(c);
@@ -481,6 +489,5 @@ struct http_call *http_call_start(struct loop *l, const struct http_call_spec *s
 		memcpy(host, c->lookup.host, sizeof(host));
 		sock_lookup_start(l, &c->lookup, host, c->url.port, call_on_lookup);
 	}
-	call_leave(c);
 	return c;
 }

@@ -15,7 +15,10 @@ struct http_row {
 
 static struct http_parser *parser_of(llhttp_t *ll) { return container_of(ll, struct http_parser, ll); }
 static size_t row_count(const struct http_parser *p) { return p->rows.len / sizeof(struct http_row); }
-static struct http_row *last_row(struct http_parser *p) { return (struct http_row *)(void *)p->rows.data + row_count(p) - 1; }
+static struct http_row *last_row(struct http_parser *p)
+{
+	return (struct http_row *)(void *)p->rows.data + row_count(p) - 1;
+}
 
 static int refuse(struct http_parser *p, int status, const char *why)
 {
@@ -33,7 +36,9 @@ static int on_url(llhttp_t *ll, const char *at, size_t len)
 {
 	struct http_parser *p = parser_of(ll);
 	p->target_len += len;
-	return p->target_len > LIMIT_HTTP_TARGET_BYTES ? refuse(p, 414, "the request target is too long") : add_text(p, at, len);
+	if (p->target_len > LIMIT_HTTP_TARGET_BYTES)
+		return refuse(p, 414, "the request target is too long");
+	return add_text(p, at, len);
 }
 
 static int on_url_complete(llhttp_t *ll) { return add_text(parser_of(ll), "", 1); }
@@ -149,7 +154,8 @@ static enum http_parsed event_of(struct http_parser *p)
 
 enum http_parsed http_parser_step(struct http_parser *p, const uint8_t *data, size_t len, size_t *out_taken)
 {
-	const char *start = len > 0 ? (const char *)data : "";   /* NULL would make llhttp forget that it is inside a body */
+	/* NULL would make llhttp forget that it is inside a body */
+	const char *start = len > 0 ? (const char *)data : "";
 	if (p->ll.error == HPE_PAUSED) {
 		llhttp_resume(&p->ll);
 		if (p->no_body && p->head_done && !p->body_skipped) {
@@ -164,7 +170,10 @@ enum http_parsed http_parser_step(struct http_parser *p, const uint8_t *data, si
 	p->quiet_bytes += *out_taken;
 	enum http_parsed ev = event_of(p);
 	if (ev == PARSED_MORE && p->quiet_bytes > LIMIT_HTTP_HEAD_BYTES) {
-		(void)refuse(p, p->head_done ? 400 : 431, p->head_done ? "chunk extensions or trailers are too large" : "the head is too large");
+		if (p->head_done)
+			(void)refuse(p, 400, "chunk extensions or trailers are too large");
+		else
+			(void)refuse(p, 431, "the head is too large");
 		return PARSED_BROKEN;
 	}
 	return ev;

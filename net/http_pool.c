@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Idle connections in the order they were put, so the oldest stand in front; a bound on their number and age. One that says
- * anything while idle, even good-bye, is closed.
+ * Idle connections in the order they were put, so the oldest stand in front; a bound on their number and age. One
+ * that says anything while idle, even good-bye, is closed.
  */
 #include "net/http_pool.h"
 
@@ -40,15 +40,19 @@ static void idle_on_closed(struct stream *s, const struct err *e)
 	stream_free(idle_remove(stream_arg(s)));
 }
 
-static const struct stream_events idle_events = { .data = idle_on_bytes, .eof = idle_on_bytes, .closed = idle_on_closed };
-
-static struct idle *oldest(struct http_pool *p) { return list_entry(p->idle.next, struct idle, link); }
+static const struct stream_events idle_events = {
+	.data = idle_on_bytes, .eof = idle_on_bytes, .closed = idle_on_closed,
+};
 
 static void pool_sweep(struct loop_timer *t)
 {
 	struct http_pool *p = container_of(t, struct http_pool, sweep);
-	while (p->count > 0 && loop_now_us(p->loop) - oldest(p)->since_us >= LIMIT_HTTP_POOL_IDLE_US)
-		stream_free(idle_remove(oldest(p)));
+	list_each_safe(&p->idle, at) {
+		struct idle *it = list_entry(at, struct idle, link);
+		if (loop_now_us(p->loop) - it->since_us < LIMIT_HTTP_POOL_IDLE_US)
+			break;
+		stream_free(idle_remove(it));
+	}
 	if (p->count > 0)
 		loop_timer_start_lazy(p->loop, &p->sweep, LIMIT_HTTP_POOL_IDLE_US / 2, pool_sweep);
 }
@@ -56,8 +60,8 @@ static void pool_sweep(struct loop_timer *t)
 static void pool_free(void *value)
 {
 	struct http_pool *p = value;
-	while (p->count > 0)
-		stream_free(idle_remove(oldest(p)));
+	list_each_safe(&p->idle, at)
+		stream_free(idle_remove(list_entry(at, struct idle, link)));
 	loop_timer_stop(&p->sweep);
 	tls_ctx_free(p->unverified);
 	free(p);
@@ -77,8 +81,8 @@ static struct http_pool *pool_of(struct loop *l)
 
 static bool alike(const struct http_pool_key *a, const struct http_pool_key *b)
 {
-	return a->tls == b->tls && a->addr.len == b->addr.len && memcmp(&a->addr.storage, &b->addr.storage, a->addr.len) == 0 &&
-	       strcmp(a->host, b->host) == 0;
+	return a->tls == b->tls && a->addr.len == b->addr.len &&
+	       memcmp(&a->addr.storage, &b->addr.storage, a->addr.len) == 0 && strcmp(a->host, b->host) == 0;
 }
 
 struct stream *http_pool_take(struct loop *l, const struct http_pool_key *key, int64_t max_idle_us)
@@ -99,7 +103,7 @@ void http_pool_put(struct loop *l, const struct http_pool_key *key, struct strea
 	struct http_pool *p = pool_of(l);
 	struct idle *it = xcalloc(1, sizeof(*it));
 	if (p->count == LIMIT_HTTP_POOL)
-		stream_free(idle_remove(oldest(p)));
+		stream_free(idle_remove(list_entry(p->idle.next, struct idle, link)));   /* the oldest */
 	*it = (struct idle){ .pool = p, .stream = s, .key = *key, .since_us = loop_now_us(l) };
 	list_push(&p->idle, &it->link);
 	p->count++;

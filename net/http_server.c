@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP server's connections: accept, read a head, let the routes choose, bring the body where it is wanted, and when the
- * answer has ended begin again. States: struct http_conn in http_int.h. One request at a time; pipelined ones wait unread.
- * All reading goes through conn_step; callbacks record what happened and call it. Spec: RFC 9110, RFC 9112.
+ * The HTTP server's connections: accept, read a head, let the routes choose, bring the body where it is wanted, and
+ * when the answer has ended begin again. States: struct http_conn in http_int.h. One request at a time; pipelined ones
+ * wait unread. All reading goes through conn_step; callbacks record what happened and call it. Spec: RFC 9110, RFC 9112.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -208,8 +208,9 @@ static void call_handler(struct http_req *r, void (*fn)(struct http_req *r))
 
 static void give_continue(struct http_conn *c)
 {
+	static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	if (c->expects_continue)
-		stream_write(c->stream, STR("HTTP/1.1 100 Continue\r\n\r\n").p, STR("HTTP/1.1 100 Continue\r\n\r\n").len);
+		stream_write(c->stream, text, sizeof(text) - 1);
 	c->expects_continue = false;
 }
 
@@ -248,7 +249,8 @@ int64_t http_body_length(const struct http_req *r)
 	return c->input == INPUT_BODY && c->stream ? http_parser_body_length(&c->parser) : (int64_t)r->body.len;
 }
 
-void http_body_start(struct http_req *r, void (*piece)(struct http_req *r, struct str piece), void (*end)(struct http_req *r))
+void http_body_start(struct http_req *r, void (*piece)(struct http_req *r, struct str piece),
+		     void (*end)(struct http_req *r))
 {
 	struct http_conn *c = r->conn;
 	assert(!c->end);
@@ -511,7 +513,7 @@ static void conn_on_eof(struct stream *s)
 	struct http_conn *c = stream_arg(s);
 	conn_enter(c);
 	c->eof = true;
-	/* A client may close its side and still wait for the answer; but who asked to hear of leavers takes it for one, as nginx does. */
+	/* It may still wait for the answer; but who asked to hear of leavers takes it for one, as nginx does. */
 	if (c->with_handler && (c->started || c->req->gone))
 		conn_lost(c);
 	else
@@ -586,8 +588,6 @@ static void conn_new(struct http_server *s, int fd, const struct sock_addr *peer
 	next_request(c);
 }
 
-static void server_on_retry(struct loop_timer *t);
-
 static void server_accept_off(struct http_server *s)
 {
 	s->accept_paused = true;
@@ -602,7 +602,10 @@ static void server_accept_on(struct http_server *s)
 	loop_fd_set(s->watch, LOOP_READ);
 }
 
-static void server_on_retry(struct loop_timer *t) { server_accept_on(container_of(t, struct http_server, accept_retry)); }
+static void server_on_retry(struct loop_timer *t)
+{
+	server_accept_on(container_of(t, struct http_server, accept_retry));
+}
 
 static void server_on_ready(struct loop_fd *w, int events)
 {
@@ -634,7 +637,8 @@ const char *http_server_date(struct http_server *s)
 	time_t now_s = (time_t)(loop_unix_us(s->loop) / SEC);
 	struct tm tm;
 	if (now_s != s->date_s || !s->date[0]) {
-		(void)strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now_s, &tm));   /* 29 characters */
+		/* always 29 characters */
+		(void)strftime(s->date, sizeof(s->date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now_s, &tm));
 		s->date_s = now_s;
 	}
 	return s->date;
@@ -650,7 +654,10 @@ int http_listen(struct loop *l, const struct sock_addr *a, struct tls_ctx *tls, 
 	struct http_server *s = xcalloc(1, sizeof(*s));
 	*s = (struct http_server){
 		.loop = l, .tls = tls, .routes = routes, .fd = fd,
-		.patience = { LIMIT_HTTP_HEAD_US, LIMIT_HTTP_IDLE_US, MIN(LIMIT_HTTP_BODY_IDLE_US, LIMIT_HTTP_WRITE_IDLE_US), LIMIT_HTTP_LINGER_US },
+		.patience = {
+			.head_us = LIMIT_HTTP_HEAD_US, .idle_us = LIMIT_HTTP_IDLE_US, .stall_us = LIMIT_HTTP_STALL_US,
+			.linger_us = LIMIT_HTTP_LINGER_US,
+		},
 	};
 	list_init(&s->conns);
 	s->watch = loop_fd_new(l, fd, LOOP_READ, server_on_ready, s);
@@ -672,8 +679,8 @@ void http_server_free(struct http_server *s)
 	loop_timer_stop(&s->accept_retry);
 	loop_fd_free(MOVE(s->watch));
 	(void)close(s->fd);
-	while (!list_empty(&s->conns)) {
-		struct http_conn *c = list_entry(s->conns.next, struct http_conn, link);
+	for (struct list *at; (at = list_pop(&s->conns));) {   /* not list_each: `gone` may end others */
+		struct http_conn *c = list_entry(at, struct http_conn, link);
 		conn_enter(c);
 		if (c->req)
 			conn_lost(c);

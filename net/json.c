@@ -107,7 +107,8 @@ bool json_bool(yyjson_val *v, const char *path, bool fallback)
 void json_write(struct buf *out, const yyjson_val *v, bool pretty)
 {
 	size_t len = 0;
-	AUTO_FREE char *text = yyjson_val_write_opts(v, pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : YYJSON_WRITE_NOFLAG, NULL, &len, NULL);
+	yyjson_write_flag flags = pretty ? YYJSON_WRITE_PRETTY_TWO_SPACES : YYJSON_WRITE_NOFLAG;
+	AUTO_FREE char *text = yyjson_val_write_opts(v, flags, NULL, &len, NULL);
 	assert(text);   /* a parsed document has nothing that cannot be written */
 	(void)buf_append(out, text, len);   /* the error sticks in out */
 }

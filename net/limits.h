@@ -9,8 +9,7 @@
 #define LIMIT_HTTP_CONNECTIONS     15000               /* a process has 20,000 descriptors at least on what we run on */
 #define LIMIT_HTTP_HEAD_US         (15LL * 1000000)    /* a client that dribbles its head is cut off */
 #define LIMIT_HTTP_IDLE_US         (75LL * 1000000)    /* keep-alive connection without a request */
-#define LIMIT_HTTP_BODY_IDLE_US    (60LL * 1000000)    /* no byte of a body for so long */
-#define LIMIT_HTTP_WRITE_IDLE_US   (60LL * 1000000)    /* a client that takes no byte of its answer for so long is cut off */
+#define LIMIT_HTTP_STALL_US        (60LL * 1000000)    /* no byte of a body came, or of an answer was taken, for so long */
 #define LIMIT_HTTP_PIPELINE_BYTES  (16 * 1024)         /* read ahead while a request is being answered */
 #define LIMIT_HTTP_LINGER_US       (2LL * 1000000)     /* after a refusal: time for the client to read why */
 #define LIMIT_HTTP_LINGER_BYTES    (1024 * 1024)       /* after a refusal: bytes of its body thrown away */

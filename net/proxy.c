@@ -156,7 +156,8 @@ static const char *const *forward_headers(struct http_req *r, const struct proxy
 			out[n++] = arena_printf(a, STR_FMT ": " STR_FMT, STR_ARG(h->name), STR_ARG(h->value));
 	}
 	sock_addr_host(&r->peer, peer);
-	out[n++] = spec->host_header ? arena_printf(a, "Host: %s", spec->host_header) : arena_printf(a, "Host: " STR_FMT, STR_ARG(host));
+	out[n++] = spec->host_header ? arena_printf(a, "Host: %s", spec->host_header)
+				     : arena_printf(a, "Host: " STR_FMT, STR_ARG(host));
 	out[n++] = seen_by.p ? arena_printf(a, "X-Forwarded-For: " STR_FMT ", %s", STR_ARG(seen_by), peer)
 			     : arena_printf(a, "X-Forwarded-For: %s", peer);
 	out[n++] = arena_printf(a, "X-Real-IP: %s", peer);
@@ -186,7 +187,8 @@ static void pass_headers(struct proxy *p, const struct http_answer *a)
 		struct http_header *h = &a->headers.rows[i];
 		if (str_ieq(h->name, STR("Location")))
 			pass_location(p, h->value);
-		else if (!hop_by_hop(&a->headers, h->name) && !str_ieq(h->name, STR("Content-Length")) && !str_ieq(h->name, STR("Date")))
+		else if (!hop_by_hop(&a->headers, h->name) && !str_ieq(h->name, STR("Content-Length")) &&
+			 !str_ieq(h->name, STR("Date")))
 			http_set_header(p->r, arena_str(&p->r->arena, h->name), STR_FMT, STR_ARG(h->value));
 	}
 }
@@ -302,7 +304,8 @@ void http_proxy(struct http_req *r, const struct proxy_spec *spec)
 	struct http_call_spec call = {
 		.method = r->head ? HEAD : r->method, .addr = spec->to, .headers = forward_headers(r, spec),
 		.url = arena_printf(&r->arena, "http://%s%s", local ? "localhost" : to, spec->path_and_query),
-		.timeout_us = spec->timeout_us ? spec->timeout_us : PROXY_HEAD_TIMEOUT_US, .streaming = true, .body_streaming = length != 0, .body_length = length,
+		.timeout_us = spec->timeout_us ? spec->timeout_us : PROXY_HEAD_TIMEOUT_US, .streaming = true,
+		.body_streaming = length != 0, .body_length = length,
 	};
 	r->user = p;
 	r->gone = proxy_on_gone;

@@ -44,7 +44,8 @@ int record_reader_next(struct record_reader *r, struct str *out, struct err *e)
 	if (newline < 0 || !str_u64(str_head(rest, (size_t)newline), &len))
 		return err_set(e, E_MALFORMED, "a record does not begin with its length in decimal");
 	if (len > LIMIT_RECORD_BYTES)
-		return err_set(e, E_TOOBIG, "a record of %llu bytes is larger than the %d allowed", (unsigned long long)len, LIMIT_RECORD_BYTES);
+		return err_set(e, E_TOOBIG, "a record of %llu bytes is larger than the %d allowed", (unsigned long long)len,
+			       LIMIT_RECORD_BYTES);
 	rest = str_from(rest, (size_t)newline + 1);
 	if (rest.len < len)
 		return 0;

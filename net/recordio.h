@@ -17,5 +17,8 @@ void record_reader_init(struct record_reader *r);
 void record_reader_fini(struct record_reader *r);
 /* Add bytes as they came. */
 void record_reader_push(struct record_reader *r, struct str bytes);
-/* 1: *out is the next record, valid until the next push; 0: more bytes are needed; E_MALFORMED, E_TOOBIG: the stream is broken for good. */
+/*
+ * 1: *out is the next record, valid until the next push; 0: more bytes are needed; E_MALFORMED, E_TOOBIG: the stream is
+ * broken for good.
+ */
 int record_reader_next(struct record_reader *r, struct str *out, struct err *e);

@@ -17,7 +17,7 @@ void http_routes_add(struct http_routes *rs, const struct route *table, void *ar
 
 static bool match_path(struct str pattern, struct str path, struct str *params, size_t params_left);
 
-/* pattern begins with a placeholder. A rest is tried from long to short, so what stands behind it is found at the path's end. */
+/* pattern begins with a placeholder. A rest is tried from long to short: what follows it is found at the path's end. */
 static bool match_param(struct str pattern, struct str path, struct str *params, size_t params_left)
 {
 	bool rest = pattern.len > 1 && pattern.p[1] == '*';

@@ -141,7 +141,10 @@ int sse_reader_next(struct sse_reader *r, struct sse_event *out, struct err *e)
 		if (!buf_ok(&r->event) || !buf_ok(&r->data) || !buf_ok(&r->id))
 			break;
 		r->given = true;
-		*out = (struct sse_event){ r->event.len > 0 ? buf_view(&r->event) : STR("message"), buf_view(&r->data), buf_view(&r->id) };
+		*out = (struct sse_event){
+			.event = r->event.len > 0 ? buf_view(&r->event) : STR("message"), .data = buf_view(&r->data),
+			.id = buf_view(&r->id),
+		};
 		return 1;
 	}
 	if (!buf_ok(&r->in) || !buf_ok(&r->event) || !buf_ok(&r->data) || !buf_ok(&r->id))

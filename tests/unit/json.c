@@ -42,10 +42,12 @@ TEST(json, bounds_the_depth)
 	yyjson_doc *doc = NULL;
 	EQ_INT(parse_nested(LIMIT_JSON_DEPTH), 0);
 	EQ_INT(parse_nested(LIMIT_JSON_DEPTH + 1), E_MALFORMED);
-	char brackets[200] = "\"";
-	memset(brackets + 1, '[', 150);
-	strcpy(brackets + 151, "\\\"[\"");
-	EQ_INT(json_parse(brackets, strlen(brackets), &doc, NULL), 0);    /* those in strings do not count */
+	char brackets[150];
+	memset(brackets, '[', sizeof(brackets));
+	brackets[0] = brackets[sizeof(brackets) - 1] = '"';
+	brackets[70] = '\\';
+	brackets[71] = '"';
+	EQ_INT(json_parse(brackets, sizeof(brackets), &doc, NULL), 0);    /* those in strings do not count */
 	yyjson_doc_free(doc);
 }
 

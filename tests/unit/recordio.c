@@ -88,10 +88,9 @@ TEST(sse, bounds_an_event)
 {
 	struct sse_reader r;
 	struct sse_event ev;
-	static char line[1 << 20];
+	static char line[1 << 20] = "data: ";
 	int rc = 0;
-	memset(line, 'd', sizeof(line) - 1);
-	memcpy(line, "data: ", 6);
+	memset(line + 6, 'd', sizeof(line) - 7);
 	line[sizeof(line) - 1] = '\n';
 	sse_reader_init(&r);
 	for (size_t i = 0; i < LIMIT_RECORD_BYTES / sizeof(line) + 2 && rc == 0; i++) {
