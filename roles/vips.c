@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <strings.h>
 
-
 /* ---- phash2 (Bob Jenkins' 96-bit mix, as in Erlang/OTP's make_hash2 for binaries) ---- */
 
 static void mix(uint32_t *a, uint32_t *b, uint32_t *c)
@@ -112,26 +111,32 @@ static bool parse_label(struct vips *v, const char *text, const char *framework,
 	uint64_t port;
 	struct in_addr in;
 	char host[64];
+	struct in6_addr in6;
 	if (colon <= 0 || !str_u64(str_from(s, (size_t)colon + 1), &port) || port == 0 || port > 65535)
 		return false;
 	s = str_head(s, (size_t)colon);
 	*out = (struct label){ .port = (uint16_t)port };
-	if (str_put(host, sizeof(host), s) && inet_pton(AF_INET, host, &in) == 1) {
+	bool short_enough = str_put(host, sizeof(host), s);
+	if (short_enough && inet_pton(AF_INET, host, &in) == 1) {
 		out->ip4 = ntohl(in.s_addr);
 		return true;
 	}
+	if (short_enough && inet_pton(AF_INET6, host, &in6) == 1)
+		return false;                   /* we balance IPv4 */
 	dcos_name(&name, s);
 	if (name.len == 0)
 		return false;
 	buf_putc(&name, '.');
 	dcos_name(&name, str_of(framework ? framework : ""));
+	if (name.len > VIP_NAME_MAX)
+		return false;
 	out->name = arena_str(&v->arena, buf_view(&name));
 	return true;
 }
 
 static struct vip *vip_for(struct vips *v, const struct label *l, bool udp)
 {
-	char key[256];
+	char key[VIP_NAME_MAX + 32];
 	(void)snprintf(key, sizeof(key), "%s %s %u:%u", udp ? "udp" : "tcp", l->name ? l->name : "", l->ip4, l->port);
 	struct vip *vip = map_find_c(&v->by_key, key);
 	if (vip)
@@ -170,20 +175,40 @@ static bool has_protocol(const dcos_ViewPort *p, const char *name)
 	return false;
 }
 
+static void add_label(struct vips *v, const dcos_ViewName *t, const dcos_ViewPort *p, const char *text, bool tcp, bool udp)
+{
+	struct label l;
+	if (!parse_label(v, text, t->framework, &l))
+		return;
+	if (tcp)
+		add_backend(v, vip_for(v, &l, false), t, p);
+	if (udp)
+		add_backend(v, vip_for(v, &l, true), t, p);
+}
+
+/* A label of the whole task: "vip_port0" = "tcp://name:80" is about its first host port. */
+static void add_task_label(struct vips *v, const dcos_ViewName *t, const mesos_v1_Label *label)
+{
+	const struct str prefix = STR("vip_port"), tcp = STR("tcp://"), udp = STR("udp://");
+	struct str key = str_of(label->key), value = str_of(label->value);
+	uint64_t index;
+	if (!label->key || !label->value || key.len < prefix.len || value.len < tcp.len)
+		return;
+	if (!str_ieq(str_head(key, prefix.len), prefix) || !str_u64(str_from(key, prefix.len), &index) || index >= t->ports_count)
+		return;
+	bool is_tcp = str_ieq(str_head(value, tcp.len), tcp), is_udp = str_ieq(str_head(value, udp.len), udp);
+	add_label(v, t, &t->ports[index], label->value + tcp.len, is_tcp, is_udp);
+}
+
 void vips_add(struct vips *v, const dcos_ViewName *t)
 {
 	for (size_t i = 0; i < t->ports_count; i++) {
 		const dcos_ViewPort *p = &t->ports[i];
-		for (size_t j = 0; j < p->vips_count; j++) {
-			struct label l;
-			if (!parse_label(v, p->vips[j], t->framework, &l))
-				continue;
-			if (has_protocol(p, "tcp"))
-				add_backend(v, vip_for(v, &l, false), t, p);
-			if (has_protocol(p, "udp"))
-				add_backend(v, vip_for(v, &l, true), t, p);
-		}
+		for (size_t j = 0; j < p->vips_count; j++)
+			add_label(v, t, p, p->vips[j], has_protocol(p, "tcp"), has_protocol(p, "udp"));
 	}
+	for (size_t i = 0; i < t->labels_count; i++)
+		add_task_label(v, t, &t->labels[i]);
 }
 
 static int by_name(const void *a, const void *b)

@@ -13,7 +13,10 @@
 #include "net/pb_util.h"
 #include "roles/lb/l4.h"
 #include "roles/leader.h"
+#include "roles/records_api.h"
+#include "roles/records_view.h"
 #include "roles/roles.h"
+#include "roles/view_reload.h"
 
 struct lb_config {
 	struct node_config common;      /* first */
@@ -40,7 +43,7 @@ struct lb {
 	struct node node;
 	struct lb_config config;
 	struct vips vips;
-	struct view_watch watch;
+	struct view_reload reload;
 	struct view_follower *follower;
 	const struct l4_type *plane;    /* NULL: none */
 	struct l4 *l4;
@@ -51,14 +54,20 @@ struct lb {
 
 /* ---- the table ---- */
 
+struct load {
+	struct vips *vips;
+	size_t rows;
+};
+
 static bool add_task(void *arg, struct str key, struct str value)
 {
-	struct vips *v = arg;
+	struct load *l = arg;
 	AUTO_ARENA struct arena a = ARENA_INIT;
 	struct err e = { 0 };
-	dcos_ViewName t = { 0 };
+	dcos_ViewName t;
+	l->rows++;
 	if (pb_read(&a, dcos_ViewName_fields, value, &t, &e) == 0)
-		vips_add(v, &t);
+		vips_add(l->vips, &t);
 	else
 		LOG(WARN, "row of the view left out", "task=" STR_FMT " reason=%s", STR_ARG(key), e.text);
 	return true;
@@ -73,7 +82,7 @@ static bool saw_row(void *arg, struct str key, struct str value)
 }
 
 /* known: the view has heard of a master; before that, what a former lb pinned stays as it is. */
-static int load(struct lb *lb, struct vips *out, bool *known, struct err *e)
+static int load(struct lb *lb, struct load *out, bool *known, struct err *e)
 {
 	AUTO_TXN struct kv_txn *txn = NULL;
 	int rc = view_begin(lb->node.view, &txn, e);
@@ -91,19 +100,20 @@ static void tell_ready(struct lb *lb)
 	node_ready_note(&lb->node, note);
 }
 
-static void on_view(struct view_watch *w)
+static size_t on_view(struct view_reload *r)
 {
-	struct lb *lb = container_of(w, struct lb, watch);
+	struct lb *lb = container_of(r, struct lb, reload);
 	struct vips fresh;
+	struct load l = { .vips = &fresh };
 	struct err e = { 0 };
 	bool known = false;
 	vips_init(&fresh);
-	int rc = load(lb, &fresh, &known, &e);
+	int rc = load(lb, &l, &known, &e);
 	if (rc != 0 || !known) {
 		if (rc != 0)
 			LOG(WARN, "cannot read the view, old VIPs stay", "reason=%s", e.text);
 		vips_fini(&fresh);
-		return;
+		return l.rows;
 	}
 	vips_finish(&fresh);
 	vips_fini(&lb->vips);
@@ -112,6 +122,7 @@ static void on_view(struct view_watch *w)
 		LOG(ERROR, "virtual IPs are not as they should be", "reason=%s", e.text);
 	else
 		tell_ready(lb);
+	return l.rows;
 }
 
 /* ---- HTTP: dcos-net's API ---- */
@@ -161,9 +172,115 @@ static void get_version(struct http_req *r)
 	http_reply_json(r, 200, &out);
 }
 
+/* Names are read when asked for: this role needs them for nothing else. */
+static void reply_names(struct http_req *r, void (*reply)(struct http_req *r, const struct records *rec))
+{
+	struct lb *lb = r->arg;
+	struct records rec;
+	struct err e = { 0 };
+	if (records_from_view(&lb->node, &rec, &e) != 0) {
+		http_reply_err(r, &e);
+		return;
+	}
+	reply(r, &rec);
+	records_fini(&rec);
+}
+
+static void reply_hosts(struct http_req *r, const struct records *rec) { records_reply_hosts(r, rec, RECORDS_DCOS_NET); }
+static void reply_services(struct http_req *r, const struct records *rec) { records_reply_services(r, rec, RECORDS_DCOS_NET); }
+
+static void reply_records(struct http_req *r, const struct records *rec)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct jw w = jw_start(&out);
+	jw_arr(&w, NULL);
+	map_each(&rec->names, entry) {
+		const struct record_set *set = entry->value;
+		for (const struct record *one = set->first; one; one = one->next) {
+			jw_obj(&w, NULL);
+			jw_str(&w, "name", arena_printf(&r->arena, "%s.", set->name));
+			jw_str(&w, "host", record_text(&r->arena, one));
+			jw_str(&w, "rtype", one->type == DNS_A ? "A" : "SRV");
+			jw_end(&w);
+		}
+	}
+	jw_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
+static void get_hosts(struct http_req *r) { reply_names(r, reply_hosts); }
+static void get_services(struct http_req *r) { reply_names(r, reply_services); }
+static void get_records(struct http_req *r) { reply_names(r, reply_records); }
+
+/* ---- HTTP: nodes ---- */
+
+struct nodes {
+	struct jw *w;
+	int64_t updated_us;
+	int table;
+};
+
+static void put_node(struct nodes *n, const char *ip, const char *hostname)
+{
+	if (!ip)
+		return;
+	jw_obj(n->w, NULL);
+	jw_str(n->w, "private_ip", ip);
+	jw_arr(n->w, "public_ips");
+	jw_end(n->w);
+	jw_str(n->w, "hostname", hostname ? hostname : ip);
+	jw_time(n->w, "updated", n->updated_us);
+	jw_end(n->w);
+}
+
+static bool put_node_row(void *arg, struct str key, struct str value)
+{
+	struct nodes *n = arg;
+	AUTO_ARENA struct arena a = ARENA_INIT;
+	dcos_ViewMaster m;
+	dcos_ViewAgent g;
+	(void)key;
+	if (n->table == dcos_ViewTable_VIEW_MASTER && pb_read(&a, dcos_ViewMaster_fields, value, &m, NULL) == 0)
+		put_node(n, m.ip, m.hostname);
+	else if (n->table == dcos_ViewTable_VIEW_AGENT && pb_read(&a, dcos_ViewAgent_fields, value, &g, NULL) == 0)
+		put_node(n, g.ip, g.info ? g.info->hostname : NULL);
+	return true;
+}
+
+static int put_nodes(struct lb *lb, struct jw *w, struct err *e)
+{
+	static const int tables[] = { dcos_ViewTable_VIEW_MASTER, dcos_ViewTable_VIEW_AGENT };
+	AUTO_TXN struct kv_txn *txn = NULL;
+	int rc = view_begin(lb->node.view, &txn, e);
+	for (size_t i = 0; i < ARRAY_LEN(tables) && rc == 0; i++) {
+		struct nodes n = { .w = w, .updated_us = loop_unix_us(lb->node.loop), .table = tables[i] };
+		rc = view_each(txn, tables[i], put_node_row, &n, e);
+	}
+	return rc;
+}
+
+static void get_nodes(struct http_req *r)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct jw w = jw_start(&out);
+	struct err e = { 0 };
+	jw_arr(&w, NULL);
+	int rc = put_nodes(r->arg, &w, &e);
+	jw_end(&w);
+	if (rc == 0)
+		http_reply_json(r, 200, &out);
+	else
+		http_reply_err(r, &e);
+}
+
 static const struct route lb_routes[] = {
-	{ GET, "/v1/vips",    get_vips,    NULL, 0, "Virtual IPs and their backends" },
-	{ GET, "/v1/version", get_version, NULL, 0, "Service, version, data plane" },
+	/* method path                    handler       permission body help */
+	{ GET, "/v1/vips",                get_vips,     NULL,      0,   "Virtual IPs and their backends" },
+	{ GET, "/v1/hosts/{host}",        get_hosts,    NULL,      0,   "Addresses of a name" },
+	{ GET, "/v1/services/{service}",  get_services, NULL,      0,   "SRV records of a name, with addresses" },
+	{ GET, "/v1/records",             get_records,  NULL,      0,   "All names of the cluster" },
+	{ GET, "/v1/nodes",               get_nodes,    NULL,      0,   "Nodes of the cluster" },
+	{ GET, "/v1/version",             get_version,  NULL,      0,   "Service, version, data plane" },
 	ROUTE_END,
 };
 
@@ -217,7 +334,7 @@ static int start(struct lb *lb, struct err *e)
 		rc = http_listen(lb->node.loop, &a, NULL, &lb->routes, &lb->http, e);
 	if (rc != 0)
 		return rc;
-	view_watch(lb->node.view, &lb->watch, on_view);
+	view_reload_start(lb->node.loop, lb->node.view, &lb->reload, on_view);
 	if (node_master_count(&lb->node) > 0)
 		identity_start(&lb->node, on_identity);
 	return 0;
@@ -225,7 +342,7 @@ static int start(struct lb *lb, struct err *e)
 
 static void stop(struct lb *lb)
 {
-	view_watch_stop(&lb->watch);
+	view_reload_stop(&lb->reload);
 	view_follower_stop(lb->follower);
 	http_server_free(lb->http);
 	if (lb->plane)

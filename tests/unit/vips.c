@@ -63,7 +63,7 @@ TEST(vips, draining_unhealthy_and_starting_tasks_take_no_connections_but_keep_th
 
 TEST(vips, damaged_labels_are_left_out)
 {
-	static const char *const bad[] = { "", ":80", "sise", "sise:", "sise:0", "sise:65536", "sise:8a", "//:80" };
+	static const char *const bad[] = { "", ":80", "sise", "sise:", "sise:0", "sise:65536", "sise:8a", "//:80", "fd01::1:80" };
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		struct vips v;
 		dcos_ViewPort port;
@@ -75,6 +75,28 @@ TEST(vips, damaged_labels_are_left_out)
 		EQ_INT(v.count, 0);
 		vips_fini(&v);
 	}
+}
+
+TEST(vips, a_label_of_the_task_names_one_of_its_ports)
+{
+	struct vips v;
+	dcos_ViewPort ports[2] = { { .has_number = true, .number = 31000 }, { .has_number = true, .number = 31001 } };
+	mesos_v1_Label labels[] = {
+		{ .key = "VIP_PORT1", .value = "udp://1.2.3.4:5000" }, { .key = "vip_port2", .value = "tcp://1.2.3.4:5000" },
+		{ .key = "vip_port0", .value = "sctp://1.2.3.4:5000" }, { .key = "vip_port0" }, { .key = "vip_port" },
+	};
+	dcos_ViewName t = {
+		.framework = "marathon", .agent_ip = "10.0.0.1", .ports_count = 2, .ports = ports, .labels_count = ARRAY_LEN(labels),
+		.labels = labels, .has_state = true, .state = mesos_v1_TaskState_TASK_RUNNING,
+	};
+	vips_init(&v);
+	vips_add(&v, &t);
+	vips_finish(&v);
+	EQ_INT(v.count, 1);
+	TRUE(v.first->udp);
+	EQ_INT(v.first->ip4, 0x01020304);
+	EQ_INT(v.first->backends->port, 31001);
+	vips_fini(&v);
 }
 
 TEST(vips, names_are_normalised_as_dcos_does)
