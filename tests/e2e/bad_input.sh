@@ -3,10 +3,10 @@
 # What people get wrong: one clear sentence, a non-zero exit, nothing lost.
 . tests/lib/e2e.sh
 
-says() {                                     # EXIT-CODE PATTERN COMMAND...: fails so, with exactly one line that matches
+says() {                                     # EXIT-CODE PATTERN COMMAND...: fails so, with exactly one line (but the log's) that matches
 	local code=$1 pattern=$2 out status=0
 	shift 2
-	out=$("$@" 2>&1 >/dev/null) || status=$?
+	out=$("$@" 2>&1 >/dev/null | grep -v "^20[0-9-]*T[0-9:.]*Z "; exit "${PIPESTATUS[0]}") || status=$?
 	printf '%s: %s\n' "$status" "$out"
 	[ "$status" = "$code" ] && [ "$(printf '%s\n' "$out" | wc -l)" = 1 ] && printf '%s' "$out" | grep -Eq "$pattern"
 }
@@ -61,7 +61,7 @@ test_case 'a state directory of a newer version' '
 	cp -a "$WORK/state" "$WORK/newer"
 	format=$(find "$WORK/newer/m1/master" -name format)
 	[ -n "$format" ]
-	echo 99 >"$format"
+	echo "dcos-node state 99" >"$format"
 	says 1 "newer" dcos-node master --state-dir "$WORK/newer/m1" --ip 127.0.0.1
 '
 
@@ -80,7 +80,8 @@ test_case 'a full disk refuses writes and loses nothing' '
 	start_cluster_full
 	expect 201 POST /service/marathon/v2/apps "{\"id\": \"/kept\", \"cmd\": \"sleep 1000\", \"cpus\": 0.01, \"mem\": 32}"
 	dd if=/dev/zero of="$WORK/full/ballast" bs=64k status=none || true
-	refused() { expect 507 POST /service/marathon/v2/apps "{\"id\": \"/refused$RANDOM\", \"cmd\": \"sleep 1\", \"cpus\": 0.01, \"mem\": 32, \"instances\": 0, \"labels\": {\"x\": \"$(head -c 300000 /dev/zero | tr "\0" x)\"}}"; }
+	printf "{\"cmd\": \"sleep 1\", \"instances\": 0, \"labels\": {\"x\": \"%s\"}}" "$(head -c 500000 /dev/zero | tr "\0" x)" >"$WORK/large.json"
+	refused() { expect 507 PUT "/service/marathon/v2/apps/refused$RANDOM" "@$WORK/large.json"; }
 	eventually 20 refused
 	expect 200 GET /service/marathon/v2/apps/kept
 	rm "$WORK/full/ballast"

@@ -38,11 +38,11 @@ for round in $(seq "$rounds"); do
 	test_case "round $round (seed $seed): $what killed" '
 		set -- $draws
 		case $what in
-		"some roles") for draw in $draws; do roles | shuf -n 1 --random-source=<(yes "$draw") | xargs -r kill -9; done ;;
+		"some roles") for draw in $draws; do roles | shuf -n 1 --random-source=<(yes "$draw") | xargs -r kill -9 || true; done ;;
 		"an agent and the master") dcos-node status --json --state-dir "$WORK/state" |
 			jq -r ".processes[] | select(.pid > 0 and (.node == \"a1\" or .node == \"m1\") and (.role == \"agent\" or .role == \"master\")) | .pid" |
-			xargs -r kill -9 ;;
-		"a task") pgrep -x sleep | shuf -n 1 --random-source=<(yes "$1") | xargs -r kill -9 ;;
+			xargs -r kill -9 || true ;;
+		"a task") pgrep -x sleep | shuf -n 1 --random-source=<(yes "$1") | xargs -r kill -9 || true ;;
 		everything) pkill -9 -x dcos-node || true
 			if [ $((RANDOM % 2)) = 0 ]; then pkill -9 -x sleep || true; fi
 			start_cluster --public-agents 0 ;;
