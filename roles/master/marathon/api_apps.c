@@ -134,7 +134,7 @@ void api_app_get(struct http_req *r)
 	if (!app)
 		return;
 	jw_obj(&w, NULL);
-	out_app(&w, "app", app, api_embed(r, EMBED_COUNTS | EMBED_TASKS | EMBED_FAILURE | EMBED_DEPLOYMENTS));
+	out_app(&w, "app", app, api_embed(r, EMBED_COUNTS | EMBED_TASKS | EMBED_FAILURE | EMBED_DEPLOYMENTS | EMBED_WAITING));
 	jw_end(&w);
 	http_reply_json(r, 200, &out);
 }

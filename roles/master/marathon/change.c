@@ -224,6 +224,7 @@ static void make_in_model(struct change *c)
 	}
 	if (c->deployment) {
 		LOG(INFO, "deployment started", "id=%s apps=%zu steps=%u", c->deployment->id, c->count, c->deployment->step_count);
+		c->ma->metrics.deployments_begun++;
 		deployment_add(c->ma, MOVE(c->deployment));
 	}
 }

@@ -3,6 +3,26 @@
 #include "net/base/log.h"
 #include "roles/master/marathon/marathon_int.h"
 
+#define ROW(type, name, field, unit, help) { type, name, offsetof(struct marathon_metrics, field), unit, help },
+static const struct metric metric_rows[] = { MARATHON_METRICS(ROW) };
+
+static void refresh_metrics(void *arg)
+{
+	struct marathon *ma = arg;
+	struct marathon_metrics *m = &ma->metrics;
+	m->apps = m->deployments = m->running = m->staged = m->killing = 0;
+	map_each(&ma->apps, entry)
+		m->apps += ((const struct app *)entry->value)->spec != NULL;
+	list_each(&ma->deployments, it)
+		m->deployments++;
+	map_each(&ma->instances, entry) {
+		const struct instance *i = entry->value;
+		m->running += i->state == mesos_v1_TaskState_TASK_RUNNING;
+		m->staged += i->started_us == 0;
+		m->killing += i->killing;
+	}
+}
+
 struct marathon *marathon_new(struct master *m)
 {
 	struct marathon *ma = xcalloc(1, sizeof(*ma));
@@ -19,6 +39,9 @@ struct marathon *marathon_new(struct master *m)
 	list_init(&ma->subscribers);
 	uuid1_init(&ma->uuid, loop_rnd(ma->loop));
 	records_register(ma);
+	metrics_add(&m->node.metrics, (struct metric_set){
+		.rows = metric_rows, .count = ARRAY_LEN(metric_rows), .values = &ma->metrics, .refresh = refresh_metrics, .arg = ma,
+	});
 	return ma;
 }
 

@@ -22,7 +22,7 @@
 
 #define SERVICE_PORT_MIN 10000      /* --local_port_min */
 #define SERVICE_PORT_MAX 20000      /* --local_port_max, not included */
-#define STORE_TIMEOUT_US (10 * SEC)
+#define STORE_TIMEOUT_US HOUR       /* a slow disk delays an answer; it must not leave the outcome open */
 
 struct failure {                    /* owned strings; task_id NULL: none */
 	char *task_id, *host, *agent_id, *message, *version;
@@ -70,6 +70,22 @@ struct deployment {
 	bool announced, ending;                 /* the step's event was sent; its end is under way to the store */
 };
 
+/* Names: Marathon 1.7. */
+#define MARATHON_METRICS(X) \
+	/* type         name                                          field              unit           meaning */ \
+	X(METRIC_GAUGE,   "marathon.apps.active.gauge",                 apps,              "apps",        "apps that are defined") \
+	X(METRIC_GAUGE,   "marathon.deployments.active.gauge",          deployments,       "deployments", "deployments under way") \
+	X(METRIC_COUNTER, "marathon.deployments.counter",               deployments_begun, "deployments", "deployments begun") \
+	X(METRIC_GAUGE,   "marathon.instances.running.gauge",           running,           "instances",   "instances in TASK_RUNNING") \
+	X(METRIC_GAUGE,   "marathon.instances.staged.gauge",            staged,            "instances",   "launched and not running yet") \
+	X(METRIC_GAUGE,   "marathon.instances.inflight-kills.gauge",    killing,           "instances",   "asked to end and not ended yet") \
+	X(METRIC_COUNTER, "marathon.tasks.launched.counter",            launched,          "tasks",       "tasks launched") \
+	X(METRIC_COUNTER, "marathon.mesos.offers.incoming.counter",     offers,            "offers",      "offers received") \
+	X(METRIC_COUNTER, "marathon.mesos.offers.declined.counter",     offers_declined,   "offers",      "offers that suited nothing") \
+	X(METRIC_COUNTER, "marathon.mesos.calls.revive.counter",        revives,           "calls",       "offers asked for again") \
+	X(METRIC_COUNTER, "marathon.mesos.calls.suppress.counter",      suppresses,        "calls",       "offers asked to stop")
+struct marathon_metrics { MARATHON_METRICS(METRIC_FIELD) };
+
 struct marathon {
 	struct master *master;                  /* borrowed, as are loop and store */
 	struct loop *loop;
@@ -93,6 +109,8 @@ struct marathon {
 	bool suppressed, revive;                /* revive: there is demand that offers were not asked for yet */
 	struct propose id_propose;
 	struct loop_timer retry, reconcile;
+
+	struct marathon_metrics metrics;
 
 	/* events.c */
 	struct list subscribers;
@@ -198,7 +216,7 @@ void event_deployment(struct marathon *ma, const char *type, const struct deploy
 void event_api_post(struct marathon *ma, const struct http_req *r, const struct app *app);
 
 /* ---- out.c ---- */
-enum embed { EMBED_TASKS = 1, EMBED_COUNTS = 2, EMBED_DEPLOYMENTS = 4, EMBED_FAILURE = 8, EMBED_STATS = 16 };
+enum embed { EMBED_TASKS = 1, EMBED_COUNTS = 2, EMBED_DEPLOYMENTS = 4, EMBED_FAILURE = 8, EMBED_STATS = 16, EMBED_WAITING = 32 /* asks every agent */ };
 void out_app(struct jw *w, const char *key, const struct app *app, unsigned embed);
 void out_spec(struct jw *w, const char *key, const struct spec *s);
 void out_task(struct jw *w, const char *key, const struct instance *i);

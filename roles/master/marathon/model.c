@@ -263,9 +263,9 @@ struct deployment *deployment_find(struct marathon *ma, const char *id)
 
 void model_clear(struct marathon *ma)
 {
-	struct list *it;
-	while ((it = list_pop(&ma->deployments)))
+	list_each_safe(&ma->deployments, it)
 		deployment_free(list_entry(it, struct deployment, link));
+	list_init(&ma->deployments);
 	map_each(&ma->instances, entry) {
 		struct instance *i = entry->value;
 		i->app->instance_count = 0;

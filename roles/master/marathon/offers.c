@@ -37,8 +37,8 @@ static void decline(struct marathon *ma, const mesos_v1_OfferID *ids, size_t cou
 	mesos_v1_Filters filters = { .has_refuse_seconds = true, .refuse_seconds = REFUSE_SECONDS };
 	mesos_v1_scheduler_Call_Decline d = { .offer_ids = (mesos_v1_OfferID *)ids, .offer_ids_count = (pb_size_t)count, .filters = &filters };
 	mesos_v1_scheduler_Call call = { .has_type = true, .type = mesos_v1_scheduler_Call_Type_DECLINE, .decline = &d };
-	if (count > 0)
-		(void)session_call(ma, &call);     /* logged; the offer times out */
+	ma->metrics.offers_declined += (double)count;
+	(void)session_call(ma, &call);     /* logged; the offer times out */
 }
 
 /* ---- cutting tasks from an offer ---- */
@@ -174,6 +174,7 @@ static int accept_offer(struct launch *l, struct launch_offer *lo)
 		.offer_ids = lo->offer->id, .offer_ids_count = 1, .operations = &op, .operations_count = 1, .filters = &filters,
 	};
 	mesos_v1_scheduler_Call call = { .has_type = true, .type = mesos_v1_scheduler_Call_Type_ACCEPT, .accept = &a };
+	l->ma->metrics.launched += (double)lo->task_count;
 	for (size_t k = 0; k < lo->task_count; k++)
 		LOG(INFO, "task launched", "task=%s agent=%s host=%s", lo->tasks[k].task_id->value, lo->offer->agent_id->value, lo->offer->hostname);
 	return session_call(l->ma, &call);
@@ -219,10 +220,13 @@ static void store_launch(struct launch *l)
 void offers_take(struct marathon *ma, const mesos_v1_Offer *offers, size_t count)
 {
 	struct launch *l = xcalloc(1, sizeof(*l));
+	ma->metrics.offers += (double)count;
 	l->ma = ma;
 	list_init(&l->link);
 	arena_init(&l->arena, ARENA_MAX_DEFAULT);
 	l->offers = arena_array(&l->arena, struct launch_offer, count + 1);
+	mesos_v1_OfferID *unused = arena_array(&l->arena, mesos_v1_OfferID, count + 1);
+	size_t unused_count = 0;
 	for (size_t i = 0; i < count; i++) {
 		struct launch_offer *lo = &l->offers[l->offer_count];
 		*lo = (struct launch_offer){ .offer = PB_DUP(&l->arena, mesos_v1_Offer, &offers[i], NULL) };
@@ -231,8 +235,10 @@ void offers_take(struct marathon *ma, const mesos_v1_Offer *offers, size_t count
 		if (lo->task_count > 0)
 			l->offer_count++;
 		else
-			decline(ma, offers[i].id, 1);
+			unused[unused_count++] = *offers[i].id;
 	}
+	if (unused_count > 0)
+		decline(ma, unused, unused_count);
 	if (l->offer_count > 0)
 		store_launch(l);
 	else
@@ -263,11 +269,13 @@ void offers_demand(struct marathon *ma)
 		call.type = mesos_v1_scheduler_Call_Type_REVIVE;
 		call.revive = &revive;
 		ma->suppressed = session_call(ma, &call) == 0 ? false : ma->suppressed;
+		ma->metrics.revives++;
 		ma->revive = false;
 	} else if (!wanted && !ma->suppressed) {
 		call.type = mesos_v1_scheduler_Call_Type_SUPPRESS;
 		call.suppress = &suppress;
 		ma->suppressed = session_call(ma, &call) == 0;
+		ma->metrics.suppresses++;
 		ma->revive = false;
 	}
 }

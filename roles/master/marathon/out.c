@@ -207,7 +207,7 @@ void out_app(struct jw *w, const char *key, const struct app *app, unsigned embe
 		last_failure(w, app);
 	if (embed & EMBED_STATS)
 		task_stats(w, app);
-	if (out_waiting(&waiting, app))
+	if ((embed & EMBED_WAITING) && out_waiting(&waiting, app))
 		jw_strn(w, "waitingFor", buf_view(&waiting));
 	jw_end(w);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Marathon as a framework: subscribes with its stored id, takes offers and updates, kills, reconciles. An update is acknowledged
- * when what it says is stored; one that cannot be stored comes again.
+ * when what it says is stored (TASK_STARTING at once: it is not); one that cannot be stored comes again.
  *
  *   away --subscribe--> SUBSCRIBED event --id stored--> registered --closed--> away (again in RETRY_US)
  */
@@ -20,6 +20,7 @@ int session_call(struct marathon *ma, mesos_v1_scheduler_Call *call)
 	struct err e = { 0 };
 	call->framework_id = &id;
 	int rc = ma->sched ? mesos_call(ma->master->mesos, ma->sched, call, &e) : err_set(&e, E_CLOSED, "not subscribed");
+	call->framework_id = NULL;
 	if (rc != 0)
 		LOG(WARN, "call refused by the master", "type=%s error=\"%s\"", mesos_v1_scheduler_Call_Type_name(call->type), e.text);
 	return rc;
@@ -114,6 +115,13 @@ static void store_and_ack(struct marathon *ma, const rec_Instances *c, const mes
 		store_propose(ma->store, rec_Op_OP_INSTANCES, buf_view(&bytes), STORE_TIMEOUT_US, &a->propose, on_stored);
 }
 
+static void ack_at_once(struct marathon *ma, const mesos_v1_TaskStatus *s)
+{
+	struct ack *a = ack_new(ma, s);
+	ack_send(a);
+	ack_free(a);
+}
+
 /* ---- updates ---- */
 
 static bool is_failure(mesos_v1_TaskState s)
@@ -160,9 +168,13 @@ static void on_progress(struct instance *i, const mesos_v1_TaskStatus *s)
 	i->state = s->state;
 	if (s->state == mesos_v1_TaskState_TASK_RUNNING && i->started_us == 0)
 		i->started_us = now;
+	app_touch(i->app);
+	if (s->state == mesos_v1_TaskState_TASK_STARTING) {
+		ack_at_once(ma, s);      /* nothing to remember, and TASK_RUNNING waits behind it */
+		return;
+	}
 	rec_Instance row = instance_record(i);
 	store_and_ack(ma, &(rec_Instances){ .put = &row, .put_count = 1 }, s);
-	app_touch(i->app);
 }
 
 /* A task we do not know: it must not run, and its end is nothing new. */
