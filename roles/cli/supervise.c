@@ -114,7 +114,7 @@ static void proc_retry(struct proc *p)
 	p->backoff_us = stable ? BACKOFF_MIN_US : MIN(p->backoff_us * 2, BACKOFF_MAX_US);
 }
 
-static void on_exit(struct child *c, int status)
+static void proc_on_exit(struct child *c, int status)
 {
 	struct proc *p = container_of(c, struct proc, child);
 	drop_ready_pipe(p);
@@ -180,7 +180,7 @@ static int proc_spawn(struct proc *p, struct err *e)
 	spec.pdeathsig = SIGTERM;
 	spec.netns_fd = netns_fd;
 	isolate_cgroup_files(&a, p->s->plan, p->node, spec.cgroup_procs, ARRAY_LEN(spec.cgroup_procs));
-	return child_start(p->s->loop, &p->child, &spec, on_exit, e);
+	return child_start(p->s->loop, &p->child, &spec, proc_on_exit, e);
 }
 
 static void proc_start(struct proc *p)
