@@ -92,22 +92,32 @@ static int kv_extend_file(struct kv *kv, struct err *e)
 	return 0;
 }
 
-static int kv_open_tables(struct kv *kv, struct err *e)
+/* In one transaction; MDB_NOTFOUND when a table is missing and is not to be made. */
+static int kv_open_tables_as(struct kv *kv, bool make)
 {
 	MDB_txn *txn;
-	int rc = mdb_txn_begin(kv->env, NULL, kv->read_only ? MDB_RDONLY : 0, &txn);
+	int rc = mdb_txn_begin(kv->env, NULL, make ? 0 : MDB_RDONLY, &txn);
 	if (rc != 0)
-		return kv_fail(e, kv, rc, "open tables");
-	for (size_t i = 0; kv->tables[i]; i++) {
-		rc = mdb_dbi_open(txn, kv->tables[i]->name, kv->read_only ? 0 : MDB_CREATE, &kv->dbis[i]);
+		return rc;
+	for (size_t i = 0; rc == 0 && kv->tables[i]; i++) {
+		rc = mdb_dbi_open(txn, kv->tables[i]->name, make ? MDB_CREATE : 0, &kv->dbis[i]);
 		if (rc == MDB_NOTFOUND && kv->read_only) {
 			kv->dbis[i] = KV_DBI_ABSENT;
-		} else if (rc != 0) {
-			mdb_txn_abort(txn);
-			return kv_fail(e, kv, rc, kv->tables[i]->name);
+			rc = 0;
 		}
 	}
-	rc = mdb_txn_commit(txn);
+	if (rc == 0)
+		return mdb_txn_commit(txn);
+	mdb_txn_abort(txn);
+	return rc;
+}
+
+/* Without the writer's lock where it is not needed: another process may have it. */
+static int kv_open_tables(struct kv *kv, struct err *e)
+{
+	int rc = kv_open_tables_as(kv, false);
+	if (rc == MDB_NOTFOUND)
+		rc = kv_open_tables_as(kv, true);
 	return rc == 0 ? 0 : kv_fail(e, kv, rc, "open tables");
 }
 

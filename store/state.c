@@ -151,7 +151,7 @@ static int check_command(const struct store *s, uint32_t op, size_t payload_byte
 		return err_set(e, E_TOOBIG, "a change of %zu bytes is over the limit of %d", payload_bytes, LIMIT_OP_BYTES);
 	if (row->feature_level > STATE_FEATURE_LEVEL)
 		return err_set(e, E_UNSUPPORTED, "%s has to wait until every master runs the newer version", row->name);
-	return s->full.code != 0 ? err_set(e, E_NOSPACE, "%s", s->full.text) : 0;
+	return s->full.code != 0 ? err_set(e, s->full.code, "%s", s->full.text) : 0;
 }
 
 static void come_again(struct loop_defer *d)
@@ -210,12 +210,12 @@ static void retry_apply(struct loop_timer *t)
 
 static void apply_failed(struct store *s, const struct err *e)
 {
-	if (e->code != E_NOSPACE) {
+	if (e->code != E_NOSPACE && e->code != E_BUSY) {
 		state_stop(s, e);
 		return;
 	}
 	if (s->full.code == 0)
-		LOG(WARN, "disk full, state waits", "dir=%s error=\"%s\"", s->dir, e->text);
+		LOG(WARN, "state waits", "dir=%s error=\"%s\"", s->dir, e->text);
 	s->full = *e;
 	loop_timer_start(s->loop, &s->retry, APPLY_RETRY_US, retry_apply);
 }

@@ -69,7 +69,7 @@ void store_on_role(struct store *s, void (*fn)(void *arg, bool leads), void *arg
  * Start replicating. When done runs with e->code 0 the command is on disk at a majority and applied here; `reply` is what its
  * apply wrote. payload is copied. done never runs inside store_propose; p may be reused inside it. Errors: what apply refused
  * with; E_TIMEOUT, outcome unknown; and, with the command certainly not done, E_NOTLEADER, E_TOOBIG (over LIMIT_OP_BYTES),
- * E_UNSUPPORTED (a member is too old), E_NOSPACE, E_IO (the store has stopped).
+ * E_UNSUPPORTED (a member is too old), E_NOSPACE, E_BUSY, E_IO (the store has stopped).
  */
 struct propose {
 	struct command *command;     /* NULL: answered */

@@ -61,7 +61,7 @@ struct fsm_item {
 int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *tables, struct err *e);
 void fsm_close(struct fsm *f);
 /*
- * Apply consecutive entries in one transaction. An error means none was applied: E_NOSPACE may be tried again, others mean
+ * Apply consecutive entries in one transaction. An error means none was applied: E_NOSPACE and E_BUSY may be tried again, others mean
  * that this node cannot follow its log.
  */
 int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e);
@@ -120,7 +120,7 @@ struct store {
 	struct propose init;                 /* of OP_META_INIT */
 	bool started, leads, init_proposed;
 	struct err stopped;                  /* code 0: running; else why it stopped for good */
-	struct err full;                     /* code 0: fine; else the disk is full, no new commands */
+	struct err full;                     /* code 0: fine; E_NOSPACE, E_BUSY: no new commands until that has passed */
 	uint64_t commit;                     /* apply up to here */
 
 	struct store_watch *watches;         /* owned */

@@ -88,9 +88,6 @@ static int init_meta(struct kv_txn *txn, void *arg, struct err *e)
 {
 	struct view_meta m = { .mark = 1 };
 	struct view *v = arg;
-	int rc = view_meta_read(txn, &m, e);
-	if (rc != E_NOTFOUND)
-		return rc;
 	m.seq = (uint64_t)loop_unix_us(v->loop);
 	m.first = m.seq + 1;
 	return put_meta(txn, &m, e);
@@ -113,9 +110,10 @@ static int open_locked(struct view *v, struct err *e)
 		if (rc == 0)
 			rc = open_env(v, e);
 	}
-	if (rc == 0)
-		rc = kv_update(v->kv, init_meta, v, e);
-	if (rc != 0 || same)
+	if (rc != 0 || same)             /* the file `format` is made last, so the meta row is there */
+		return rc;
+	rc = kv_update(v->kv, init_meta, v, e);
+	if (rc != 0)
 		return rc;
 	AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "net/base/rnd.h"
 #include "store/kv.h"
@@ -235,6 +237,57 @@ TEST(kv, a_copy_is_a_database_of_its_own)
 	struct kv_txn *txn = begun(kv, false);
 	EQ_INT(kv_get(txn, &fruit, STR("apple"), &v, &e), 0);
 	EQ_STR(v, "red");
+	kv_abort(txn);
+	kv_close(kv);
+}
+
+TEST(kv, a_writer_that_dies_in_its_transaction_blocks_nobody)
+{
+	struct err e;
+	struct str v;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct kv *kv = opened(0);
+		put(kv, &fruit, "apple", "red");
+		struct kv_txn *txn = begun(kv, true);
+		(void)kv_put(txn, &fruit, STR("apple"), STR("blue"), &e);
+		(void)raise(SIGKILL);
+	}
+	EQ_INT(waitpid(pid, NULL, 0), pid);
+	struct kv *kv = opened(0);
+	put(kv, &fruit, "pear", "green");
+	struct kv_txn *txn = begun(kv, false);
+	EQ_INT(kv_get(txn, &fruit, STR("apple"), &v, &e), 0);
+	EQ_STR(v, "red");
+	EQ_INT(kv_get(txn, &fruit, STR("pear"), &v, &e), 0);
+	kv_abort(txn);
+	kv_close(kv);
+}
+
+TEST(kv, a_writer_that_dies_while_another_process_has_it_open_blocks_nobody)
+{
+	struct err e;
+	int fds[2];
+	char c;
+	EQ_INT(pipe(fds), 0);
+	(void)test_dir();
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct kv *kv = opened(0);
+		put(kv, &tool, "hammer", "heavy");
+		struct kv_txn *txn = begun(kv, true);
+		(void)kv_put(txn, &fruit, STR("apple"), STR("blue"), &e);
+		(void)!write(fds[1], "w", 1);
+		for (;;)
+			(void)pause();
+	}
+	EQ_INT(read(fds[0], &c, 1), 1);
+	struct kv *kv = opened(0);               /* does not wait for the writer */
+	EQ_INT(kill(pid, SIGKILL), 0);
+	EQ_INT(waitpid(pid, NULL, 0), pid);
+	put(kv, &fruit, "pear", "green");
+	struct kv_txn *txn = begun(kv, false);
+	EQ_INT(kv_count(txn, &fruit), 1);
 	kv_abort(txn);
 	kv_close(kv);
 }
