@@ -42,7 +42,7 @@ static bool read_file(const char *path, size_t max, struct buf *out)
 
 static int write_file(const char *path, const char *text, struct err *e)
 {
-	AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+	AUTO_FD int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, "open '%s'", path);
 	if (write(fd, text, strlen(text)) < 0)
@@ -431,7 +431,7 @@ static void freezer_set(const struct cgroup_host *h, const char *path, const cha
 		return;
 	for (int i = 0; i < FREEZE_SPINS && strcmp(state, "FROZEN") == 0; i++) {
 		buf_reset(&now);
-		if (!read_file(name, 64, &now) || str_starts(buf_view(&now), STR("FROZEN")))
+		if (!read_file(name, FILE_MAX_BYTES, &now) || str_starts(buf_view(&now), STR("FROZEN")))
 			return;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	}

@@ -205,8 +205,8 @@ static bool queue(struct task *t, struct arena *a, mesos_v1_TaskStatus *s, bool 
 	t->terminal = task_state_terminal(s->state);
 	if (t->terminal)
 		count_end(t->agent, s->state);
-	LOG(INFO, "task state", "task=%s state=%s%s%s", t->task_id, task_state_name(s->state), s->message ? " message=" : "",
-	    s->message ? s->message : "");
+	LOG(INFO, "task state", "task=%s state=%s%s%.*s", t->task_id, task_state_name(s->state), s->message ? " message=" : "",
+	    s->message ? (int)strcspn(s->message, "\n") : 0, s->message ? s->message : "");
 	return true;
 }
 

@@ -22,6 +22,7 @@
 #include "net/tls.h"
 
 #define BLOCK_BYTES (64 * 1024)
+#define READ_BYTES 4096
 #define EXTRACT_FLAGS (ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_UNLINK | \
 		       ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
 #define WHITEOUT ".wh."
@@ -84,6 +85,22 @@ static const char *plain_name(const char *name)
 	return name ? name : "";
 }
 
+static int read_entry(struct archive *a, const char *archive, size_t max, struct buf *out, struct err *e)
+{
+	la_ssize_t got = 1;
+	out->max = max + READ_BYTES;
+	while (got > 0) {
+		uint8_t *room = out->len <= max ? buf_room(out, READ_BYTES) : NULL;
+		if (!room)
+			return err_set(e, E_TOOBIG, "a document of archive '%s' has more than %zu bytes", archive, max);
+		got = archive_read_data(a, room, READ_BYTES);
+		buf_grew(out, got > 0 ? (size_t)got : 0);
+	}
+	if (got < 0)
+		return archive_failed(a, e, "read archive", archive);
+	return out->len <= max ? 0 : err_set(e, E_TOOBIG, "a document of archive '%s' has more than %zu bytes", archive, max);
+}
+
 int unpack_member(const char *archive, const char *name, size_t max, struct buf *out, struct err *e)
 {
 	struct archive_entry *entry;
@@ -94,17 +111,7 @@ int unpack_member(const char *archive, const char *name, size_t max, struct buf 
 	for (size_t n = 0; n < LIMIT_IMAGE_ENTRIES && (rc = archive_read_next_header(a, &entry)) == ARCHIVE_OK; n++) {
 		if (strcmp(plain_name(archive_entry_pathname(entry)), name) != 0)
 			continue;
-		out->max = max;
-		for (;;) {
-			uint8_t *room = buf_room(out, 4096);
-			la_ssize_t got = room ? archive_read_data(a, room, 4096) : -1;
-			if (got < 0)
-				return room ? archive_failed(a, e, "read archive", archive)
-					    : err_set(e, E_TOOBIG, "'%s' of archive '%s' is too long", name, archive);
-			if (got == 0)
-				return 0;
-			buf_grew(out, (size_t)got);
-		}
+		return read_entry(a, archive, max, out, e);
 	}
 	return rc == ARCHIVE_EOF ? err_set(e, E_NOTFOUND, "archive '%s' has no '%s'", archive, name)
 				 : archive_failed(a, e, "read archive", archive);
