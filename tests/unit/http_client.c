@@ -562,7 +562,8 @@ TEST(proxy, passes_requests_and_answers)
 	EQ_INT(peer_count(w->peer, "TE:"), 0);
 	EQ_INT(peer_count(w->peer, "Date: "), 1);
 	buf_reset(&w->peer->got);
-	peer_send(w->peer, "GET /to/redirect HTTP/1.1\r\nHost: front\r\n\r\nHEAD /to/hello HTTP/1.1\r\nHost: x\r\n\r\nGET /to/hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	peer_send(w->peer, "GET /to/redirect HTTP/1.1\r\nHost: front\r\n\r\nHEAD /to/hello HTTP/1.1\r\nHost: x\r\n\r\n"
+			   "GET /to/hello HTTP/1.1\r\nHost: x\r\n\r\n");
 	UNTIL(w->l, peer_count(w->peer, "hello") == 1);
 	HAS(peer_got(w->peer), "Location: /front/there?x=1\r\n");
 	HAS(peer_got(w->peer), "Content-Length: 5\r\n");

@@ -387,7 +387,8 @@ TEST(http_server, keeps_line_breaks_out_of_headers)
 TEST(http_server, resolves_paths)
 {
 	struct world *w = start();
-	peer_send(w->peer, "GET http://a/path/x/%2e%2e/y//z%20%C3%A9/./?q=../.. HTTP/1.1\r\nHost: x\r\n\r\nGET /path/../../../hello HTTP/1.1\r\nHost: x\r\n\r\n");
+	peer_send(w->peer, "GET http://a/path/x/%2e%2e/y//z%20%C3%A9/./?q=../.. HTTP/1.1\r\nHost: x\r\n\r\n"
+			   "GET /path/../../../hello HTTP/1.1\r\nHost: x\r\n\r\n");
 	UNTIL(w->l, peer_count(w->peer, "HTTP/1.1 200") == 2 && peer_count(w->peer, "hello") == 1);
 	HAS(peer_got(w->peer), "\r\n\r\n/path/y//z \xc3\xa9/HTTP/1.1");
 	stop(w);
