@@ -10,6 +10,7 @@
 #include "roles/cli/cli.h"
 
 #define LOOK_US (1 * MSEC)
+#define SETTLE_US (300 * MSEC)     /* between rounds: the cluster idles again */
 #define DEADLINE_US (60 * SEC)
 
 static int fail(const struct err *e)
@@ -53,7 +54,7 @@ static int measure(struct cli *c, int64_t instances, const char *cpus, int round
 	AUTO_FREE char *path = xasprintf("/service/marathon/v2/apps/%s?force=true", id);
 	AUTO_FREE char *body = xasprintf("{\"id\": \"/%s\", \"cmd\": \"exec sleep 1000\", \"cpus\": %s, \"mem\": 4, \"instances\": %lld}", id,
 					 cpus, (long long)instances);
-	client_pause(c, LOOK_US);
+	client_pause(c, SETTLE_US);
 	int64_t begin = loop_now_us(c->loop);
 	int rc = client_call(c, POST, "/service/marathon/v2/apps", body, NULL, &added, e);
 	if (rc == 0)
