@@ -22,7 +22,9 @@ static void get_status(struct http_req *r)
 {
 	struct control *c = r->arg;
 	AUTO_BUF struct buf out = BUF_INIT;
-	supervisor_status(c->s, &out);
+	char leader[64];
+	c->ev.leader(c->arg, leader, sizeof(leader));
+	supervisor_status(c->s, leader, &out);
 	http_reply_json(r, 200, &out);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 
 #include "net/base/log.h"
 #include "net/base/time.h"
@@ -259,18 +260,43 @@ int isolate_up(const struct plan *p, struct err *e)
 	return rc == 0 && p->config->isolate ? make_bpffs(p, e) : rc;
 }
 
+/* Without cgroups only the agent's checkpoint knows what its executors are; the agent's own program reads it. */
+static int end_executors(const struct plan_node *n, struct err *e)
+{
+	AUTO_FREE char *state_dir = xasprintf("--state-dir=%s", n->dir);
+	char *argv[] = { "dcos-node", "agent-cleanup", state_dir, NULL };
+	int status;
+	pid_t pid = fork();
+	if (pid < 0)
+		return err_sys(e, "fork");
+	if (pid == 0) {
+		(void)execv("/proc/self/exe", argv);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		return err_set(e, E_IO, "the tasks of node %s could not be ended", n->name);
+	return 0;
+}
+
 int isolate_kill_node(const struct plan *p, const struct plan_node *n, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/%s", p->config->cgroup, n->name);
-	return p->config->isolate ? clear_cgroup(path, e) : 0;
+	bool has_tasks = n->kind == NODE_AGENT || n->kind == NODE_PUBLIC_AGENT;
+	if (p->config->isolate)
+		return clear_cgroup(path, e);
+	return has_tasks ? end_executors(n, e) : 0;
 }
 
 int isolate_down(const struct plan *p, struct err *e)
 {
-	if (!p->config->isolate)
-		return 0;
+	int rc = 0;
+	if (!p->config->isolate) {
+		for (size_t i = 0; i < p->node_count && rc == 0; i++)
+			rc = isolate_kill_node(p, &p->nodes[i], e);
+		return rc;
+	}
 	unmount_all(p->bpf_dir, BPF_FS_MAGIC);
-	int rc = clear_cgroup(p->config->cgroup, e);
+	rc = clear_cgroup(p->config->cgroup, e);
 	if (rc == 0)
 		remove_parents(p->config->cgroup);
 	for (size_t i = 0; i < p->node_count && rc == 0; i++) {

@@ -77,8 +77,10 @@ static void print_table(yyjson_val *root)
 	bool tty = isatty(STDOUT_FILENO);
 	yyjson_val *list = json_at(root, "processes"), *p;
 	yyjson_arr_iter it;
-	printf("cluster %s  %s  %lld of %lld ready\n\n", json_str(root, "cluster", ""), json_str(root, "url", ""),
-	       (long long)json_int(root, "ready", 0), (long long)json_int(root, "total", 0));
+	const char *leader = json_str(root, "leader", "");
+	printf("cluster %s  %s  %lld of %lld ready  %s%s\n\n", json_str(root, "cluster", ""), json_str(root, "url", ""),
+	       (long long)json_int(root, "ready", 0), (long long)json_int(root, "total", 0), leader[0] ? "leader " : "no master leads",
+	       leader);
 	printf("%-6s %-8s %-16s %-8s %-9s %-8s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "STATE", "RESTARTS", "NOTE");
 	yyjson_arr_iter_init(list, &it);
 	while ((p = yyjson_arr_iter_next(&it))) {

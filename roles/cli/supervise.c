@@ -304,13 +304,14 @@ static void status_process(struct jw *w, const struct proc *p)
 	jw_end(w);
 }
 
-void supervisor_status(struct supervisor *s, struct buf *out)
+void supervisor_status(struct supervisor *s, const char *leader, struct buf *out)
 {
 	size_t total, ready = supervisor_ready_count(s, &total);
 	struct jw w = jw_start(out);
 	jw_obj(&w, NULL);
 	jw_str(&w, "cluster", s->plan->config->cluster);
 	jw_str(&w, "url", s->plan->entry_url);
+	jw_str(&w, "leader", leader);
 	jw_bool(&w, "isolated", s->plan->config->isolate);
 	jw_int(&w, "ready", (int64_t)ready);
 	jw_int(&w, "total", (int64_t)total);

@@ -21,6 +21,8 @@
 #include "net/base/log.h"
 #include "net/base/time.h"
 #include "net/json.h"
+#include "net/pb_util.h"
+#include "proto/cluster.pb.h"
 #include "roles/cli/config.h"
 #include "roles/node.h"
 #include "roles/roles.h"
@@ -57,6 +59,7 @@ struct up {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	struct http_server *control;
+	struct view *view;      /* the host's: who leads */
 	struct loop_timer progress, retry;
 	struct http_call *id_call;
 	char *cluster_id;
@@ -160,6 +163,29 @@ static int node_down(void *arg, const char *name, struct err *e)
 		return rc == 0 ? isolate_kill_node(&u->plan, n, e) : rc;
 	}
 	return err_set(e, E_NOTFOUND, "no node '%s'; `dcos-node status` lists them", name);
+}
+
+static bool find_leader(void *arg, struct str key, struct str value)
+{
+	AUTO_ARENA struct arena a = ARENA_INIT;
+	dcos_ViewMaster m = { 0 };
+	struct str *out = arg;
+	bool leads = pb_read(&a, dcos_ViewMaster_fields, value, &m, NULL) == 0 && m.leader;
+	if (leads)
+		*out = key;
+	return !leads;
+}
+
+/* As the machine's own dns and lb see it. */
+static void leader(void *arg, char *out, size_t size)
+{
+	struct up *u = arg;
+	AUTO_TXN struct kv_txn *txn = NULL;
+	struct str ip = STR("");
+	struct err e = { 0 };
+	if (view_begin(u->view, &txn, &e) != 0 || view_each(txn, dcos_ViewTable_VIEW_MASTER, find_leader, &ip, &e) != 0)
+		ip = STR("");
+	(void)str_put(out, size, ip);
 }
 
 /* ---- the beginning ---- */
@@ -298,7 +324,7 @@ static int write_flags(const struct up_config *c, struct err *e)
 
 static int start(struct up *u, struct err *e)
 {
-	static const struct control_events control_ev = { .down = end, .node_down = node_down };
+	static const struct control_events control_ev = { .down = end, .node_down = node_down, .leader = leader };
 	int rc = lock_dir(u, e);
 	if (rc == 0)
 		rc = cluster_plan_make(&u->arena, &u->config, &u->plan, e);
@@ -314,6 +340,12 @@ static int start(struct up *u, struct err *e)
 	u->started_us = loop_now_us(u->loop);
 	loop_signal(u->loop, SIGTERM, on_signal, u);
 	loop_signal(u->loop, SIGINT, on_signal, u);
+	AUTO_FREE char *view_dir = xasprintf("%s/view", u->plan.nodes[0].dir);
+	rc = node_mkdirs(view_dir, 0755, e);
+	if (rc == 0)
+		rc = view_open(u->loop, view_dir, &u->view, e);
+	if (rc != 0)
+		return rc;
 	u->supervisor = supervisor_start(u->loop, &u->plan, on_all_ready, u);
 	rc = control_listen(u->loop, u->config.state_dir, u->supervisor, &control_ev, u, &u->control, e);
 	if (rc == 0)
@@ -334,6 +366,7 @@ static int run(struct up *u)
 	loop_run(u->loop);
 	http_server_free(u->control);
 	supervisor_free(u->supervisor);
+	view_close(u->view);
 	loop_free(u->loop);
 	free(u->cluster_id);
 	arena_fini(&u->arena);

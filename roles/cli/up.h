@@ -90,8 +90,8 @@ void supervisor_stop(struct supervisor *s, void (*done)(void *arg), void *arg);
 /* As supervisor_stop for one node's roles; they are not started again. E_NOTFOUND. */
 int supervisor_stop_node(struct supervisor *s, const char *node, struct err *e);
 void supervisor_free(struct supervisor *s);
-/* {"cluster":…,"url":…,"processes":[{"node","role","ip","pid","state","restarts","note","since"}…]} */
-void supervisor_status(struct supervisor *s, struct buf *out);
+/* {"cluster":…,"url":…,"leader":…,"processes":[{"node","role","ip","pid","state","restarts","note","since"}…]}; leader: its ip or "" */
+void supervisor_status(struct supervisor *s, const char *leader, struct buf *out);
 /* Waiting for what, as one line for people; "" when all is ready. */
 void supervisor_waiting_for(struct supervisor *s, struct buf *out);
 size_t supervisor_ready_count(const struct supervisor *s, size_t *out_total);
@@ -101,6 +101,7 @@ size_t supervisor_ready_count(const struct supervisor *s, size_t *out_total);
 struct control_events {
 	void (*down)(void *arg);                                             /* end the cluster */
 	int (*node_down)(void *arg, const char *node, struct err *e);        /* kill one node */
+	void (*leader)(void *arg, char *out, size_t size);                   /* address of the leading master, or "" */
 };
 int control_listen(struct loop *l, const char *state_dir, struct supervisor *s, const struct control_events *ev, void *arg,
 		   struct http_server **out, struct err *e);
