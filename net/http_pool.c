@@ -113,16 +113,6 @@ void http_pool_put(struct loop *l, const struct http_pool_key *key, struct strea
 		loop_timer_start_lazy(l, &p->sweep, LIMIT_HTTP_POOL_IDLE_US, pool_sweep);
 }
 
-void http_pool_forget(struct loop *l, const struct tls_ctx *tls)
-{
-	struct http_pool *p = pool_of(l);
-	list_each_safe(&p->idle, at) {
-		struct idle *it = list_entry(at, struct idle, link);
-		if (it->key.tls == tls)
-			stream_free(idle_remove(it));
-	}
-}
-
 int http_pool_tls_unverified(struct loop *l, struct tls_ctx **out, struct err *e)
 {
 	struct http_pool *p = pool_of(l);

@@ -9,7 +9,7 @@
 /* Connections are alike when address, TLS settings and name of the server are. */
 struct http_pool_key {
 	struct sock_addr addr;
-	struct tls_ctx *tls;     /* borrowed; NULL: plain */
+	struct tls_ctx *tls;     /* NULL: plain; borrowed, and kept alive by the connection: no other gets its address */
 	char host[256];          /* for TLS: whose certificate was verified; else "" */
 };
 
@@ -17,7 +17,5 @@ struct http_pool_key {
 struct stream *http_pool_take(struct loop *l, const struct http_pool_key *key, int64_t max_idle_us);
 /* Takes s, which must be between two messages. */
 void http_pool_put(struct loop *l, const struct http_pool_key *key, struct stream *s);
-/* Close the connections that use tls, which is about to be freed. */
-void http_pool_forget(struct loop *l, const struct tls_ctx *tls);
 /* TLS without verification, for URLs whose caller has no settings. Borrowed. */
 int http_pool_tls_unverified(struct loop *l, struct tls_ctx **out, struct err *e);

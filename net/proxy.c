@@ -241,8 +241,10 @@ static void proxy_upgrade(struct proxy *p, const struct http_answer *a)
 	http_set_header(p->r, "Upgrade", STR_FMT, STR_ARG(protocol));
 	struct stream *server = http_call_take_stream(MOVE(p->call));
 	struct stream *client = http_switch_protocols(MOVE(p->r));
-	assert(client);     /* proxy_on_gone would have ended the call */
-	tunnel_start(client, server);
+	if (client)
+		tunnel_start(client, server);
+	else
+		stream_free(server);    /* the client had left before the call began */
 	proxy_free(p);
 }
 
