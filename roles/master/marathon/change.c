@@ -67,32 +67,37 @@ bool change_must_wait(const struct change *c)
 	return false;
 }
 
-static bool touches(const struct deployment *d, const struct change *c)
+/* Mark the deployments that have an app of the change; how many. */
+static size_t mark_conflicting(const struct change *c)
 {
+	size_t n = 0;
+	list_each(&c->ma->deployments, it)
+		list_entry(it, struct deployment, link)->marked = false;
 	for (size_t i = 0; i < c->count; i++) {
 		const struct app *app = app_find(c->ma, c->rows[i].id);
-		if (app && app->deployment == d)
-			return true;
+		if (!app || !app->deployment || app->deployment->marked)
+			continue;
+		app->deployment->marked = true;
+		n++;
 	}
-	return false;
+	return n;
 }
 
 bool change_conflicts(const struct change *c, struct buf *out)
 {
 	struct jw w = jw_start(out);
-	bool any = false;
+	size_t n = mark_conflicting(c);
 	jw_arr(&w, NULL);
 	list_each(&c->ma->deployments, it) {
 		const struct deployment *d = list_entry(it, struct deployment, link);
-		if (!touches(d, c))
+		if (!d->marked)
 			continue;
-		any = true;
 		jw_obj(&w, NULL);
 		jw_str(&w, "id", d->id);
 		jw_end(&w);
 	}
 	jw_end(&w);
-	return any;
+	return n > 0;
 }
 
 /* ---- what is written ---- */
@@ -141,9 +146,10 @@ static void plan(struct change *c)
 /* Deployments that this change gets in the way of end with it. */
 static void cancel_conflicting(struct change *c)
 {
+	(void)mark_conflicting(c);
 	list_each(&c->ma->deployments, it) {
-		struct deployment *d = list_entry(it, struct deployment, link);
-		if (!touches(d, c))
+		const struct deployment *d = list_entry(it, struct deployment, link);
+		if (!d->marked)
 			continue;
 		c->ended = xrealloc(c->ended, (c->ended_count + 1) * sizeof(*c->ended));
 		c->ended[c->ended_count++] = xstrdup(d->id);
@@ -362,6 +368,7 @@ void requests_unpark(struct marathon *ma)
 	for (; n > 0 && !list_empty(&ma->parked); n--) {
 		struct parked *p = list_entry(ma->parked.next, struct parked, link);
 		struct http_req *r = p->req;
+		assert(list_linked(&p->link));
 		list_remove(&p->link);
 		free(p);
 		r->user = NULL;

@@ -44,6 +44,7 @@ struct app {
 	struct instance **instances;            /* owned, all of them */
 	size_t instance_count, instance_cap;
 	struct deployment *deployment;          /* borrowed; NULL: none */
+	uint32_t deployment_step;               /* the last one with an action for this app */
 	bool changing;                          /* a change of it is under way to the store */
 	struct list dirty;                      /* in ma->dirty: something happened */
 	struct list queued;                     /* in ma->queue: to_launch > 0 */
@@ -68,6 +69,7 @@ struct deployment {
 	struct original *originals;
 	size_t original_count;
 	bool announced, ending;                 /* the step's event was sent; its end is under way to the store */
+	bool marked;                            /* change.c, while it looks */
 };
 
 /* Names: Marathon 1.7. */

@@ -231,6 +231,7 @@ void deployment_add(struct marathon *ma, struct deployment *d)
 	for (size_t i = 0; i < d->action_count; i++) {
 		struct app *app = app_get_or_new(ma, d->actions[i].app);
 		app->deployment = d;
+		app->deployment_step = d->actions[i].step;
 		app_touch(app);
 	}
 	step_soon(ma);

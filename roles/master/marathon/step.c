@@ -9,15 +9,7 @@
 #define KILL_RETRY_US (30 * SEC)      /* --kill_retry_timeout */
 
 /* The app's own action has its turn later. */
-static bool on_hold(const struct app *app)
-{
-	const struct deployment *d = app->deployment;
-	uint32_t last = 0;
-	for (size_t i = 0; d && i < d->action_count; i++)
-		if (strcmp(d->actions[i].app, app->id) == 0)
-			last = d->actions[i].step;
-	return d && last > d->step;
-}
+static bool on_hold(const struct app *app) { return app->deployment && app->deployment_step > app->deployment->step; }
 
 static void on_wake(struct loop_timer *t) { app_touch(container_of(t, struct app, wake)); }
 
