@@ -178,7 +178,7 @@ static int build_env(struct arena *a, const struct command_input *in, dcos_Conta
 	env_mesos(&v, in);
 	int rc = env_task(&v, in->task->command, e);
 	env_default(&v, "PATH", DEFAULT_PATH);
-	env_default(&v, "HOME", root ? "/root" : "/");
+	env_default(&v, "HOME", !out->cgroup && in->home ? in->home : root ? "/root" : "/");
 	out->env = arena_array(a, char *, map_count(&v.map) + 1);
 	map_each(&v.map, row)
 		out->env[out->env_count++] = row->value;

@@ -20,6 +20,7 @@ struct command_input {
 	uint16_t port;                       /* of the agent's API */
 	const char *container_id;
 	const char *sandbox_in;              /* where the container sees its sandbox */
+	const char *home;                    /* the agent's own, for tasks without isolation */
 	const char *self;                    /* path of this executable; runs the built-in image where nothing can be mounted */
 };
 

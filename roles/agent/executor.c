@@ -84,7 +84,7 @@ struct executor {
 	struct buf report;                           /* why it could not start */
 
 	/* facts, recorded by callbacks, judged by executor_step */
-	bool runs, exited, out_of_memory, kill_wanted, overdue;
+	bool runs, exited, out_of_memory, kill_wanted, overdue, told_to_end;
 	int wait_status;
 	struct outcome final;                        /* judged when the program has ended, reported when nothing is left of it */
 	struct loop_timer deadline, look;
@@ -462,8 +462,8 @@ static void executor_step(struct executor *x)
 		report_state(x, &x->final);
 		continue;
 	case EX_DONE:
-		if (x->update_count == 0)
-			quit(x, "everything is reported");
+		if (x->update_count == 0 || x->told_to_end)
+			quit(x, x->told_to_end ? "it was told to end" : "everything is reported");
 		return;
 	}
 }
@@ -478,6 +478,15 @@ static void want_kill(struct executor *x, const int64_t *grace_us)
 		loop_timer_start(x->loop, &x->deadline, x->grace_us, on_deadline);
 	x->kill_wanted = true;
 	executor_step(x);
+}
+
+/* The node goes down for good (agent-cleanup): end the task at once and go, whether or not somebody hears of it. */
+static void on_sigterm(struct loop *l UNUSED, int signo UNUSED, void *arg)
+{
+	struct executor *x = arg;
+	int64_t no_grace = 0;
+	x->told_to_end = true;
+	want_kill(x, &no_grace);
 }
 
 static void on_kill(struct rpc_peer *p, struct rpc_req *req UNUSED, struct str payload)
@@ -611,6 +620,7 @@ int executor_main(int argc, char **argv)
 		return rc;
 	(void)signal(SIGPIPE, SIG_IGN);
 	x.loop = loop_new();
+	loop_signal(x.loop, SIGTERM, on_sigterm, &x);
 	loop_timer_start(x.loop, &x.deadline, x.config.launch_timeout_us, on_deadline);
 	connect_agent(&x);
 	loop_run(x.loop);

@@ -240,7 +240,7 @@ static int build_spec(struct task *t, const struct image *image, struct err *e)
 	struct command_input in = {
 		.task = t->info, .image = image, .framework_id = t->framework_id, .framework_user = t->framework->user,
 		.agent_id = a->info.id->value, .ip = a->node.ip, .hostname = a->node.hostname, .port = a->config.port,
-		.container_id = t->container_id, .sandbox_in = s->sandbox_in, .self = a->self,
+		.container_id = t->container_id, .sandbox_in = s->sandbox_in, .self = a->self, .home = getenv("HOME"),
 	};
 	t->spec = s;
 	return command_build(arena, &in, s, e);
