@@ -116,6 +116,7 @@ static void add_lb(struct arena *a, const struct plan *p, struct plan_node *n)
 	struct plan_proc *proc = add_proc(a, p, n, "lb");
 	add_flag(a, proc, "pin-dir", arena_printf(a, "%s/%s", p->bpf_dir, n->name));
 	add_flag(a, proc, "vip-cgroup", n->kind == NODE_HOST ? p->config->vip_cgroup : node_cgroup(a, p, n));
+	add_flag(a, proc, "data-plane", p->config->data_plane);
 	if (!p->config->isolate)
 		add_arg(proc, "--no-vips");
 }

@@ -46,6 +46,7 @@ const struct flag up_flags[] = {
 	{ "bridge",        FLAG_STRING, AT(bridge),        "dcos0",            0,   0,   NULL, "bridge that joins the nodes" },
 	{ "cgroup",        FLAG_STRING, AT(cgroup),        NULL,               0,   0,   NULL, "our part of each cgroup hierarchy (default /dcos/<cluster>)" },
 	{ "vip-cgroup",    FLAG_STRING, AT(vip_cgroup),    "/",                0,   0,   NULL, "cgroup of the programs of this machine that may use virtual IPs" },
+	{ "data-plane",    FLAG_STRING, AT(data_plane),    NULL,               0,   0,   NULL, "how virtual IPs take effect, eBPF or proxy; chosen by itself when not given" },
 	{ "isolate",       FLAG_BOOL,   AT(isolate),       "true",             0,   0,   NULL, "namespaces, cgroups and virtual IPs; off without root" },
 	{ "log-level",     FLAG_STRING, AT(log_level),     "info",             0,   0,   NULL, "error, warn, info or debug" },
 	FLAG_END,

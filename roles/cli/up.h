@@ -19,6 +19,7 @@ struct up_config {
 	char *bridge;
 	char *cgroup;          /* our part of each hierarchy */
 	char *vip_cgroup;      /* cgroup2 path under which the machine itself uses VIPs */
+	char *data_plane;      /* of every lb; NULL: each chooses by itself */
 	char *image_dir;
 	char *upstream;        /* FLAG_LIST: resolvers for names that are not ours; none: those of /etc/resolv.conf */
 	char *log_level;
