@@ -17,6 +17,7 @@ static const struct command *const groups[] = {
 	service_commands, task_commands,
 };
 
+#define ROWS_MAX 128                     /* commands there are */
 #define VERSION_TIMEOUT_US (3 * SEC)     /* `dcos --version` is asked when something is wrong */
 
 /* How many words of the row the command line begins with; 0 when it does not begin with all of them. */
@@ -60,19 +61,27 @@ static void print_usage(FILE *out, const struct command *row)
 	(void)fprintf(out, "\n%s", buf_cstr(&flags));
 }
 
-/* Rows whose words begin with the given ones; returns how many. */
-static int print_rows(FILE *out, const char *begin)
+static int by_words(const void *a, const void *b)
 {
-	int n = 0;
+	return strcmp((*(const struct command *const *)a)->words, (*(const struct command *const *)b)->words);
+}
+
+/* Rows whose words begin with the given ones, in their order; returns how many. */
+static size_t print_rows(FILE *out, const char *begin)
+{
+	const struct command *rows[ROWS_MAX];
+	size_t n = 0;
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
-		for (const struct command *row = groups[g]; row->words; row++) {
-			if (!cstr_starts(row->words, begin))
-				continue;
-			char left[96];
-			(void)snprintf(left, sizeof(left), "%s %s", row->words, row->args);
-			(void)fprintf(out, "  dcos %-44s %s\n", left, row->help);
-			n++;
-		}
+		for (const struct command *row = groups[g]; row->words; row++)
+			if (cstr_starts(row->words, begin)) {
+				assert(n < ROWS_MAX);
+				rows[n++] = row;
+			}
+	qsort(rows, n, sizeof(rows[0]), by_words);
+	for (size_t i = 0; i < n; i++) {
+		AUTO_FREE char *left = xasprintf("%s %s", rows[i]->words, rows[i]->args);
+		(void)fprintf(out, "  dcos %-54s %s\n", left, rows[i]->help);
+	}
 	return n;
 }
 

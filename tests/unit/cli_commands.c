@@ -31,12 +31,18 @@ TEST(cli_commands, a_part_of_a_row_is_no_command)
 	EQ_STR(FOUND(&used, "--force"), NULL);
 }
 
+static void path_is(const char *collection, const char *id, const char *rest, const char *want)
+{
+	AUTO_FREE char *path = marathon_path(collection, id, rest);
+	EQ_STR(path, want);
+}
+
 TEST(cli_commands, app_ids_may_begin_with_a_slash_and_are_encoded_by_segments)
 {
-	EQ_STR(marathon_path("/v2/apps", "sise", ""), "/service/marathon/v2/apps/sise");
-	EQ_STR(marathon_path("/v2/apps", "/sise", "/restart?force=true"), "/service/marathon/v2/apps/sise/restart?force=true");
-	EQ_STR(marathon_path("/v2/apps", "/a//b c/", ""), "/service/marathon/v2/apps/a/b%20c");
-	EQ_STR(marathon_path("/v2/apps", "..?x", ""), "/service/marathon/v2/apps/..%3Fx");
+	path_is("/v2/apps", "sise", "", "/service/marathon/v2/apps/sise");
+	path_is("/v2/apps", "/sise", "/restart?force=true", "/service/marathon/v2/apps/sise/restart?force=true");
+	path_is("/v2/apps", "/a//b c/", "", "/service/marathon/v2/apps/a/b%20c");
+	path_is("/v2/apps", "..?x", "", "/service/marathon/v2/apps/..%3Fx");
 }
 
 TEST(cli_commands, tasks_match_by_a_part_of_the_id_or_a_pattern_over_all_of_it)
@@ -59,14 +65,14 @@ TEST(cli_commands, the_letter_of_a_state_is_the_first_of_its_last_word)
 	EQ_STR(letter, "");
 }
 
-static char *reason_of(const char *json, const char *app_id)
+static void reason_is(const char *json, const char *app_id, const char *want)
 {
 	AUTO_JSON yyjson_doc *doc = yyjson_read(json, strlen(json), 0);
-	struct buf out = BUF_INIT;
+	AUTO_BUF struct buf out = BUF_INIT;
 	yyjson_val *entry = queue_find(yyjson_doc_get_root(doc), app_id);
 	if (entry)
 		queue_reason(entry, &out);
-	return xstrdup(buf_cstr(&out));
+	EQ_STR(buf_cstr(&out), want);
 }
 
 TEST(cli_commands, a_waiting_app_says_what_is_short_on_how_many_agents)
@@ -75,9 +81,9 @@ TEST(cli_commands, a_waiting_app_says_what_is_short_on_how_many_agents)
 		"{\"queue\":[{\"app\":{\"id\":\"/other\"}},{\"app\":{\"id\":\"/big\"},\"processedOffersSummary\":{\"rejectSummaryLastOffers\":["
 		"{\"reason\":\"UnfulfilledRole\",\"declined\":1,\"processed\":3},{\"reason\":\"InsufficientCpus\",\"declined\":0,\"processed\":2},"
 		"{\"reason\":\"InsufficientMemory\",\"declined\":2,\"processed\":2}]}}]}";
-	EQ_STR(reason_of(queue, "/big"), "'/big' waits: no resources of an accepted role on 1 of 3 agents, not enough memory on 2 of 3 agents");
-	EQ_STR(reason_of(queue, "/other"), "");
-	EQ_STR(reason_of(queue, "/absent"), "");
+	reason_is(queue, "/big", "'/big' waits: no resources of an accepted role on 1 of 3 agents, not enough memory on 2 of 3 agents");
+	reason_is(queue, "/other", "");
+	reason_is(queue, "/absent", "");
 }
 
 TEST(cli_commands, values_of_properties_are_json_or_strings_where_they_are_not)

@@ -19,13 +19,14 @@ static const struct plan_node *node(const struct plan *p, const char *name)
 	FAIL("no node %s", name);
 }
 
-static char *line_of(const struct plan_node *n, const char *role)
+/* The command line of that role's process; "" when the node has none. */
+static const char *line_of(struct arena *a, const struct plan_node *n, const char *role)
 {
-	struct buf out = BUF_INIT;
+	const char *line = "";
 	for (size_t i = 0; i < n->proc_count; i++)
 		for (size_t j = 0; strcmp(n->procs[i].role, role) == 0 && n->procs[i].argv[j]; j++)
-			buf_printf(&out, "%s%s", j > 0 ? " " : "", n->procs[i].argv[j]);
-	return xstrdup(buf_cstr(&out));
+			line = arena_printf(a, "%s%s%s", line, j > 0 ? " " : "", n->procs[i].argv[j]);
+	return line;
 }
 
 TEST(cli_plan, nodes_have_the_addresses_of_dcos_vagrant)
@@ -52,8 +53,8 @@ TEST(cli_plan, every_node_has_dns_and_lb_and_the_machine_itself_no_more)
 	struct err e = { 0 };
 	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
 	for (size_t i = 0; i < p.node_count; i++) {
-		TRUE(line_of(&p.nodes[i], "dns")[0]);
-		TRUE(line_of(&p.nodes[i], "lb")[0]);
+		TRUE(line_of(&a, &p.nodes[i], "dns")[0]);
+		TRUE(line_of(&a, &p.nodes[i], "lb")[0]);
 	}
 	EQ_INT(node(&p, "host")->proc_count, 2);
 	EQ_INT(node(&p, "m1")->proc_count, 4);
@@ -69,11 +70,11 @@ TEST(cli_plan, an_agent_is_told_where_the_master_is_and_what_it_may_use)
 	struct plan p;
 	struct err e = { 0 };
 	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
-	EQ_STR(line_of(node(&p, "a1"), "agent"),
+	EQ_STR(line_of(&a, node(&p, "a1"), "agent"),
 	       "dcos-node agent --state-dir=/s/a1 --ip=192.168.65.111 --node=a1 --cluster=dcos --cgroup=/dcos/dcos/a1 --log-level=info "
 	       "--masters=192.168.65.90 --join-token-file=/s/m1/identity/token --work-dir=/s/a1/slave");
-	HAS(line_of(node(&p, "p1"), "agent"), " --public");
-	HAS(line_of(node(&p, "m1"), "master"), "dcos-node master --state-dir=/s/m1 --ip=192.168.65.90 --node=m1");
+	HAS(line_of(&a, node(&p, "p1"), "agent"), " --public");
+	HAS(line_of(&a, node(&p, "m1"), "master"), "dcos-node master --state-dir=/s/m1 --ip=192.168.65.90 --node=m1");
 }
 
 TEST(cli_plan, without_root_nodes_are_loopback_addresses_with_high_ports)
@@ -87,9 +88,9 @@ TEST(cli_plan, without_root_nodes_are_loopback_addresses_with_high_ports)
 	EQ_STR(node(&p, "m1")->ip, "127.0.65.90");
 	EQ_STR(p.entry_url, "http://127.0.65.90:8000");
 	TRUE(node(&p, "a1")->netns == NULL);
-	HAS(line_of(node(&p, "a1"), "agent"), " --no-isolate");
-	HAS(line_of(node(&p, "a1"), "lb"), " --no-vips");
-	HAS(line_of(node(&p, "a1"), "dns"), " --port=5353 --listen=127.0.65.111");
+	HAS(line_of(&a, node(&p, "a1"), "agent"), " --no-isolate");
+	HAS(line_of(&a, node(&p, "a1"), "lb"), " --no-vips");
+	HAS(line_of(&a, node(&p, "a1"), "dns"), " --port=5353 --listen=127.0.65.111");
 }
 
 TEST(cli_plan, resolvers_given_to_up_are_those_of_the_machine_whom_the_nodes_ask)
@@ -100,8 +101,8 @@ TEST(cli_plan, resolvers_given_to_up_are_those_of_the_machine_whom_the_nodes_ask
 	struct err e = { 0 };
 	c.upstream = "9.9.9.9\n1.1.1.1:5353";
 	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
-	HAS(line_of(node(&p, "host"), "dns"), " --upstream=9.9.9.9 --upstream=1.1.1.1:5353");
-	HAS(line_of(node(&p, "a1"), "dns"), " --upstream=192.168.65.1");
+	HAS(line_of(&a, node(&p, "host"), "dns"), " --upstream=9.9.9.9 --upstream=1.1.1.1:5353");
+	HAS(line_of(&a, node(&p, "a1"), "dns"), " --upstream=192.168.65.1");
 }
 
 TEST(cli_plan, a_subnet_that_is_none_is_refused)
