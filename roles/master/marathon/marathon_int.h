@@ -49,7 +49,8 @@ struct app {
 	struct list dirty;                      /* in ma->dirty: something happened */
 	struct list queued;                     /* in ma->queue: to_launch > 0 */
 	int64_t to_launch;                      /* instances that wait for an offer */
-	int64_t delay_us, delay_until_us;       /* back-off; until: wall clock */
+	int64_t delay_us, delay_until_us;       /* back-off; until: loop time, as it is not kept */
+	bool delayed;                           /* it waited for that when it was last reconciled */
 	struct loop_timer wake;                 /* reconcile again then */
 	bool done;                              /* as reconcile said last */
 	const char *waits_for;                  /* static; NULL: done */
@@ -137,7 +138,7 @@ void deployment_add(struct marathon *ma, struct deployment *d);      /* into the
 void deployment_drop(struct marathon *ma, struct deployment *d);     /* out of it, and freed */
 struct deployment *deployment_find(struct marathon *ma, const char *id);
 void model_clear(struct marathon *ma);
-int64_t version_now_us(struct marathon *ma);                 /* wall clock in milliseconds, never twice the same */
+int64_t version_now_us(struct marathon *ma);                 /* wall clock in milliseconds, later than any version there is */
 void service_ports_count(struct marathon *ma, const struct spec *s, int by);
 bool task_ended(mesos_v1_TaskState s);                       /* in Marathon's eyes: UNKNOWN too */
 
@@ -197,7 +198,7 @@ void step_cancel(struct marathon *ma);
 void offers_take(struct marathon *ma, const mesos_v1_Offer *offers, size_t count);
 void offers_demand(struct marathon *ma);        /* REVIVE or SUPPRESS as demand is */
 void offers_cancel(struct marathon *ma);
-bool app_wants_offers(const struct app *app, int64_t unix_us);
+bool app_wants_offers(const struct app *app);
 
 /* ---- session.c ---- */
 void session_start(struct marathon *ma);

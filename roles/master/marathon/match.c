@@ -327,6 +327,7 @@ static void take_ports(const struct spec *s, struct pool *p, struct taken *t)
 static void choose_ports(const struct spec *s, const struct pool *p, struct rnd *r, struct taken *t)
 {
 	uint64_t all = pool_ports(s, p), start = all > 0 ? rnd_below(r, all) : 0;
+	assert(all >= s->port_count);
 	t->port_count = s->port_count;
 	t->ports = arena_array(p->arena, uint32_t, s->port_count + 1);
 	for (size_t i = 0; i < s->port_count; i++)

@@ -49,6 +49,8 @@ void app_set_spec(struct app *app, struct spec *s)
 		app->stats = (struct launch_stats){ 0 };
 		app->ma->revive = true;      /* offers that were declined may suit now */
 	}
+	if (s)
+		app->ma->last_version_us = MAX(app->ma->last_version_us, s->unix_us);
 	spec_free(app->spec);
 	app->spec = s;
 	app_touch(app);
@@ -97,7 +99,7 @@ void app_release(struct app *app)
 void app_delay(struct app *app)
 {
 	const struct spec *s = app->spec;
-	int64_t now = loop_unix_us(app->ma->loop);
+	int64_t now = loop_now_us(app->ma->loop);
 	if (!s)
 		return;
 	if (app->delay_us == 0 || now > app->delay_until_us + s->backoff_max_us)

@@ -27,9 +27,9 @@ struct launch {
 	size_t offer_count;
 };
 
-bool app_wants_offers(const struct app *app, int64_t unix_us)
+bool app_wants_offers(const struct app *app)
 {
-	return app->spec && app->to_launch > 0 && app->delay_until_us <= unix_us;
+	return app->spec && app->to_launch > 0 && app->delay_until_us <= loop_now_us(app->ma->loop);
 }
 
 static void decline(struct marathon *ma, const mesos_v1_OfferID *ids, size_t count)
@@ -114,13 +114,12 @@ static void use_offer(struct launch *l, struct launch_offer *lo)
 {
 	struct marathon *ma = l->ma;
 	struct pool pool = pool_of_offer(&l->arena, lo->offer);
-	int64_t now = loop_unix_us(ma->loop);
 	bool moved = true;
 	while (moved && lo->task_count < INSTANCES_PER_OFFER) {
 		moved = false;
 		list_each(&ma->queue, it) {
 			struct app *app = list_entry(it, struct app, queued);
-			if (lo->task_count < INSTANCES_PER_OFFER && app_wants_offers(app, now))
+			if (lo->task_count < INSTANCES_PER_OFFER && app_wants_offers(app))
 				moved |= cut_one(l, lo, &pool, app);
 		}
 	}
@@ -259,12 +258,11 @@ void offers_demand(struct marathon *ma)
 	mesos_v1_scheduler_Call_Revive revive = { 0 };
 	mesos_v1_scheduler_Call_Suppress suppress = { 0 };
 	mesos_v1_scheduler_Call call = { .has_type = true };
-	int64_t now = loop_unix_us(ma->loop);
 	bool wanted = false;
 	if (!ma->registered)
 		return;
 	list_each(&ma->queue, it)
-		wanted |= app_wants_offers(list_entry(it, struct app, queued), now);
+		wanted |= app_wants_offers(list_entry(it, struct app, queued));
 	if (wanted && (ma->revive || ma->suppressed)) {
 		call.type = mesos_v1_scheduler_Call_Type_REVIVE;
 		call.revive = &revive;

@@ -74,7 +74,7 @@ static void shortage(struct buf *out, const struct survey *s, enum reject r)
 
 bool out_waiting(struct buf *out, const struct app *app)
 {
-	int64_t now = loop_unix_us(app->ma->loop);
+	int64_t now = loop_now_us(app->ma->loop);
 	const char *comma = ": ";
 	if (!app->spec || app->to_launch == 0)
 		return false;
@@ -213,7 +213,7 @@ static bool unused_agent(void *arg, const mesos_v1_AgentInfo *info, const struct
 
 static void queue_entry(struct jw *w, const struct app *app, bool last_offers)
 {
-	int64_t left = MAX(app->delay_until_us - loop_unix_us(app->ma->loop), (int64_t)0);
+	int64_t left = MAX(app->delay_until_us - loop_now_us(app->ma->loop), (int64_t)0);
 	AUTO_BUF struct buf why = BUF_INIT;
 	jw_obj(w, NULL);
 	jw_int(w, "count", app->to_launch);

@@ -44,8 +44,11 @@ static void expunge(struct instance *i)
 
 static void note_demand(struct app *app, int64_t launch, int64_t unix_us)
 {
-	if (launch > app->to_launch || (launch > 0 && app->delay_until_us && app->delay_until_us <= unix_us))
+	int64_t delay = app->delay_until_us - loop_now_us(app->ma->loop);
+	bool delayed = launch > 0 && delay > 0;
+	if (launch > app->to_launch || (app->delayed && !delayed))
 		app->ma->revive = true;
+	app->delayed = delayed;
 	app->to_launch = launch;
 	if (launch == 0)
 		list_remove(&app->queued);
@@ -55,8 +58,8 @@ static void note_demand(struct app *app, int64_t launch, int64_t unix_us)
 		app->stats.since_us = 0;
 	else if (app->stats.since_us == 0)
 		app->stats = (struct launch_stats){ .since_us = unix_us };
-	if (launch > 0 && app->delay_until_us > unix_us)
-		wake_at(app, app->delay_until_us);
+	if (delayed)
+		wake_at(app, unix_us + delay);
 }
 
 static void step_app(struct app *app)
