@@ -91,13 +91,12 @@ static int check_config(struct agent *a, struct err *e)
 static int prepare_cgroups(struct agent *a, struct err *e)
 {
 	AUTO_FREE char *executors = xasprintf("%s/executors", a->config.common.cgroup);
-	struct cgroup_limits none = { 0 };
 	if (!a->config.isolate)
 		return 0;
 	int rc = cgroup_detect("/proc/self/mountinfo", &a->cgroups, e);
 	if (rc == 0 && !cgroup_present(&a->cgroups))
 		rc = err_set(e, E_UNSUPPORTED, "no cgroups are mounted on this machine; mount them, or give --no-isolate");
-	return rc != 0 ? rc : cgroup_create(&a->cgroups, executors, &none, e);
+	return rc != 0 ? rc : cgroup_create(&a->cgroups, executors, e);
 }
 
 static int prepare(struct agent *a, struct err *e)

@@ -20,6 +20,7 @@
 #define FILE_MAX_BYTES (1 * MIB)     /* cgroup.procs of a group at the pid limit */
 #define MOUNTINFO_MAX_BYTES (4 * MIB)
 #define FREEZE_SPINS 100
+#define HIERARCHIES_MAX (CGROUP_CTL_COUNT + 1)
 
 static const char *const ctl_names[CGROUP_CTL_COUNT] = { "cpu", "cpuacct", "memory", "pids", "freezer" };
 
@@ -171,7 +172,7 @@ int cgroup_detect(const char *mountinfo_path, struct cgroup_host *out, struct er
 }
 
 /* The hierarchies in use, each once: a v1 mount may carry several controllers. */
-static size_t hierarchies(const struct cgroup_host *h, const char *out[CGROUP_PROCS_MAX])
+static size_t hierarchies(const struct cgroup_host *h, const char *out[HIERARCHIES_MAX])
 {
 	size_t n = 0;
 	for (int c = 0; c < CGROUP_CTL_COUNT; c++) {
@@ -189,7 +190,7 @@ static size_t hierarchies(const struct cgroup_host *h, const char *out[CGROUP_PR
 /* The one hierarchy in which processes are found and killed. */
 static const char *kill_mount(const struct cgroup_host *h)
 {
-	const char *all[CGROUP_PROCS_MAX];
+	const char *all[HIERARCHIES_MAX];
 	if (h->v2[0])
 		return h->v2;
 	if (h->v1[CGROUP_FREEZER][0])
@@ -243,82 +244,65 @@ static int make_dirs(const struct cgroup_host *h, const char *mount, const char 
 	}
 }
 
-static int limit_v1(const struct cgroup_host *h, const char *path, const struct cgroup_limits *l, struct err *e)
+int cgroup_create(const struct cgroup_host *h, const char *path, struct err *e)
 {
-	int rc = 0;
-	if (l->cpus_milli > 0 && h->v1[CGROUP_CPU][0])
-		rc = write_number(h->v1[CGROUP_CPU], path, "cpu.shares", cgroup_cpu_shares(l->cpus_milli), e);
-	if (rc != 0 || l->mem_bytes <= 0 || !h->v1[CGROUP_MEMORY][0])
-		return rc;
-	int64_t bytes = MAX(l->mem_bytes, (int64_t)CGROUP_MEM_MIN);
-	rc = write_number(h->v1[CGROUP_MEMORY], path, "memory.limit_in_bytes", bytes, e);
-	return rc != 0 ? rc : write_number(h->v1[CGROUP_MEMORY], path, "memory.soft_limit_in_bytes", bytes, e);
-}
-
-static int limit_v2(const struct cgroup_host *h, const char *path, const struct cgroup_limits *l, struct err *e)
-{
-	int rc = 0;
-	if (l->cpus_milli > 0 && h->v2_has[CGROUP_CPU])
-		rc = write_number(h->v2, path, "cpu.weight", cgroup_cpu_weight(l->cpus_milli), e);
-	if (rc == 0 && l->mem_bytes > 0 && h->v2_has[CGROUP_MEMORY])
-		rc = write_number(h->v2, path, "memory.max", MAX(l->mem_bytes, (int64_t)CGROUP_MEM_MIN), e);
-	return rc;
-}
-
-int cgroup_create(const struct cgroup_host *h, const char *path, const struct cgroup_limits *l, struct err *e)
-{
-	const char *mounts[CGROUP_PROCS_MAX];
+	const char *mounts[HIERARCHIES_MAX];
 	size_t n = hierarchies(h, mounts);
-	if (n > 0 && h->v2[0])
+	if (h->v2[0])
 		enable_v2(h, "");
 	for (size_t i = 0; i < n; i++) {
 		int rc = make_dirs(h, mounts[i], path, e);
 		if (rc != 0)
 			return rc;
 	}
-	int rc = limit_v1(h, path, l, e);
-	return rc != 0 ? rc : limit_v2(h, path, l, e);
+	return 0;
 }
 
-int cgroup_set_quota(const struct cgroup_host *h, const char *path, int64_t cpus_milli, struct err *e)
+int cgroup_limit_memory(const struct cgroup_host *h, const char *path, int64_t bytes, struct err *e)
 {
-	int64_t quota = cgroup_cpu_quota_us(cpus_milli);
-	if (h->v1[CGROUP_CPU][0]) {
-		int rc = write_number(h->v1[CGROUP_CPU], path, "cpu.cfs_period_us", CGROUP_CPU_PERIOD_US, e);
-		return rc != 0 ? rc : write_number(h->v1[CGROUP_CPU], path, "cpu.cfs_quota_us", quota, e);
+	bytes = MAX(bytes, (int64_t)CGROUP_MEM_MIN);
+	if (h->v1[CGROUP_MEMORY][0]) {
+		int rc = write_number(h->v1[CGROUP_MEMORY], path, "memory.limit_in_bytes", bytes, e);
+		return rc != 0 ? rc : write_number(h->v1[CGROUP_MEMORY], path, "memory.soft_limit_in_bytes", bytes, e);
 	}
+	return h->v2_has[CGROUP_MEMORY] ? write_number(h->v2, path, "memory.max", bytes, e) : 0;
+}
+
+static int limit_cpu_v1(const struct cgroup_host *h, const char *path, int64_t cpus_milli, bool cfs, struct err *e)
+{
+	int rc = write_number(h->v1[CGROUP_CPU], path, "cpu.shares", cgroup_cpu_shares(cpus_milli), e);
+	if (rc == 0 && cfs)
+		rc = write_number(h->v1[CGROUP_CPU], path, "cpu.cfs_period_us", CGROUP_CPU_PERIOD_US, e);
+	if (rc == 0 && cfs)
+		rc = write_number(h->v1[CGROUP_CPU], path, "cpu.cfs_quota_us", cgroup_cpu_quota_us(cpus_milli), e);
+	return rc;
+}
+
+int cgroup_limit_cpu(const struct cgroup_host *h, const char *path, int64_t cpus_milli, bool cfs, struct err *e)
+{
+	if (h->v1[CGROUP_CPU][0])
+		return limit_cpu_v1(h, path, cpus_milli, cfs, e);
 	if (!h->v2_has[CGROUP_CPU])
 		return 0;
+	int rc = write_number(h->v2, path, "cpu.weight", cgroup_cpu_weight(cpus_milli), e);
+	if (rc != 0 || !cfs)
+		return rc;
 	AUTO_FREE char *name = xasprintf("%s%s/cpu.max", h->v2, path);
 	char text[64];
-	(void)snprintf(text, sizeof(text), "%lld %d", (long long)quota, CGROUP_CPU_PERIOD_US);
+	(void)snprintf(text, sizeof(text), "%lld %d", (long long)cgroup_cpu_quota_us(cpus_milli), CGROUP_CPU_PERIOD_US);
 	return write_file(name, text, e);
 }
 
-size_t cgroup_procs_paths(const struct cgroup_host *h, const char *path, char *out[CGROUP_PROCS_MAX])
+int cgroup_join(const struct cgroup_host *h, const char *path, struct err *e)
 {
-	const char *mounts[CGROUP_PROCS_MAX];
-	size_t n = hierarchies(h, mounts);
-	for (size_t i = 0; i < n; i++)
-		out[i] = xasprintf("%s%s/cgroup.procs", mounts[i], path);
-	return n;
-}
-
-int cgroup_open_procs(const struct cgroup_host *h, const char *path, int out_fds[CGROUP_PROCS_MAX], size_t *out_count, struct err *e)
-{
-	const char *mounts[CGROUP_PROCS_MAX];
+	const char *mounts[HIERARCHIES_MAX];
 	size_t n = hierarchies(h, mounts);
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *name = xasprintf("%s%s/cgroup.procs", mounts[i], path);
-		out_fds[i] = open(name, O_WRONLY | O_CLOEXEC);
-		if (out_fds[i] < 0) {
-			int rc = err_sys(e, "open '%s'", name);
-			while (i-- > 0)
-				(void)close(out_fds[i]);
+		int rc = write_file(name, "0", e);
+		if (rc != 0)
 			return rc;
-		}
 	}
-	*out_count = n;
 	return 0;
 }
 
@@ -374,7 +358,7 @@ static void names_add(void *arg, const char *name)
 
 void cgroup_each_child(const struct cgroup_host *h, const char *path, void (*fn)(void *arg, const char *name), void *arg)
 {
-	const char *mounts[CGROUP_PROCS_MAX];
+	const char *mounts[HIERARCHIES_MAX];
 	struct names names = { NULL, 0 };
 	size_t n = hierarchies(h, mounts);
 	for (size_t i = 0; i < n; i++)
@@ -472,7 +456,7 @@ bool cgroup_empty(const struct cgroup_host *h, const char *path)
 
 static void remove_one(const struct cgroup_host *h, const char *path, void *arg)
 {
-	const char *mounts[CGROUP_PROCS_MAX];
+	const char *mounts[HIERARCHIES_MAX];
 	size_t n = hierarchies(h, mounts);
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *dir = xasprintf("%s%s", mounts[i], path);

@@ -14,8 +14,6 @@
 
 enum cgroup_ctl { CGROUP_CPU, CGROUP_CPUACCT, CGROUP_MEMORY, CGROUP_PIDS, CGROUP_FREEZER, CGROUP_CTL_COUNT };
 
-#define CGROUP_PROCS_MAX (CGROUP_CTL_COUNT + 1)
-
 /* What the machine offers: mount points, "" where there is none. */
 struct cgroup_host {
 	char v1[CGROUP_CTL_COUNT][256];
@@ -23,11 +21,6 @@ struct cgroup_host {
 	bool v2_has[CGROUP_CTL_COUNT];      /* cgroup2 carries this controller */
 };
 
-struct cgroup_limits {
-	int64_t cpus_milli;                 /* thousandths of a CPU; 0: none */
-	int64_t mem_bytes;                  /* hard limit; 0: none. At least CGROUP_MEM_MIN is granted */
-	bool cfs;                           /* hard CPU cap too, not only a share */
-};
 #define CGROUP_MEM_MIN (32 * MIB)           /* as Mesos */
 
 struct cgroup_usage {
@@ -41,14 +34,17 @@ struct cgroup_usage {
 int cgroup_detect(const char *mountinfo_path, struct cgroup_host *out, struct err *e);
 bool cgroup_present(const struct cgroup_host *h);            /* containers can be confined and found */
 
-/* Make the group in every hierarchy and set its limits, but the CFS quota: see cgroup_set_quota. Exists: fine. */
-int cgroup_create(const struct cgroup_host *h, const char *path, const struct cgroup_limits *l, struct err *e);
-/* The hard cap, set once the program runs, so that mounting and exec are not throttled. */
-int cgroup_set_quota(const struct cgroup_host *h, const char *path, int64_t cpus_milli, struct err *e);
-/* Descriptors of each cgroup.procs; writing "0" joins. *out_count of them, close-on-exec, caller closes. */
-int cgroup_open_procs(const struct cgroup_host *h, const char *path, int out_fds[CGROUP_PROCS_MAX], size_t *out_count, struct err *e);
-/* Names of those files, for child_spec.cgroup_procs: heap strings, caller frees. Returns how many. */
-size_t cgroup_procs_paths(const struct cgroup_host *h, const char *path, char *out[CGROUP_PROCS_MAX]);
+/* Make the group, and those above it, in every hierarchy; without limits. Exists: fine. */
+int cgroup_create(const struct cgroup_host *h, const char *path, struct err *e);
+/* Hard limit of memory; at least CGROUP_MEM_MIN is granted. Before the program starts. */
+int cgroup_limit_memory(const struct cgroup_host *h, const char *path, int64_t bytes, struct err *e);
+/* Share of CPU, and with cfs a hard cap. Once the program runs, so that mounting and exec are not held up. */
+int cgroup_limit_cpu(const struct cgroup_host *h, const char *path, int64_t cpus_milli, bool cfs, struct err *e);
+/*
+ * Move this process into the group, in every hierarchy. Takes some 10 ms when nobody else has moved lately: the kernel waits for
+ * all CPUs to notice.
+ */
+int cgroup_join(const struct cgroup_host *h, const char *path, struct err *e);
 
 /* Processes in the group itself: heap, caller frees. An absent group has none. */
 size_t cgroup_pids(const struct cgroup_host *h, const char *path, pid_t **out);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The first process of a container from fork to exec, see container.h. It joins its cgroups last, so that mounting is neither
- * charged to the task nor throttled, and drops privileges after that. A step that fails is one sentence on the report pipe.
+ * The first process of a container from fork to exec, see container.h. A step that fails is one sentence on the report pipe.
  */
 #include "roles/agent/container.h"
 
@@ -19,8 +18,10 @@
 #include <sys/syscall.h>
 
 #include "net/base/str.h"
+#include "net/pb_util.h"
 
 #define GROUPS_MAX 64
+#define SPEC_PIECE_BYTES 4096
 #define NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC)
 
 extern char **environ;
@@ -148,14 +149,6 @@ static int set_stdio(const dcos_ContainerSpec *s, struct err *e)
 	return rc != 0 ? rc : open_log(dir, "stderr", STDERR_FILENO, e);
 }
 
-static int join_cgroups(const int *fds, size_t count, struct err *e)
-{
-	for (size_t i = 0; i < count; i++)
-		if (write(fds[i], "0", 1) != 1)
-			return err_sys(e, "join the container's cgroup");
-	return 0;
-}
-
 static int enter_workdir(const char *dir, struct err *e)
 {
 	if (chdir(dir) == 0)
@@ -192,12 +185,27 @@ static int set_up_root(const dcos_ContainerSpec *s, struct err *e)
 	return root_fd >= 0 ? mounts_image(s, root_fd, e) : mounts_host(s, e);
 }
 
-static int child_steps(const dcos_ContainerSpec *s, const int *procs, size_t procs_count, struct err *e)
+/* Until the end; none at all: there is nothing to run. */
+static int read_spec(int fd, struct buf *out, struct err *e)
+{
+	ssize_t n = 1;
+	while (n > 0) {
+		uint8_t *room = buf_room(out, SPEC_PIECE_BYTES);
+		if (!room)
+			return err_set(e, E_TOOBIG, "the description of the container is too long");
+		n = read(fd, room, SPEC_PIECE_BYTES);
+		buf_grew(out, n > 0 ? (size_t)n : 0);
+	}
+	if (n < 0)
+		return err_sys(e, "read the description of the container");
+	if (out->len == 0)
+		_exit(0);
+	return 0;
+}
+
+static int child_steps(const dcos_ContainerSpec *s, struct err *e)
 {
 	struct who who = { 0 };
-	reset_signals();
-	(void)setsid();
-	(void)umask(022);
 	int rc = set_stdio(s, e);
 	if (rc == 0 && s->cgroup)
 		rc = set_up_root(s, e);
@@ -205,8 +213,6 @@ static int child_steps(const dcos_ContainerSpec *s, const int *procs, size_t pro
 		rc = find_user(s->user, &who, e);
 	if (rc == 0)
 		rc = enter_workdir(s->workdir, e);
-	if (rc == 0)
-		rc = join_cgroups(procs, procs_count, e);
 	if (rc == 0)
 		rc = drop_privileges(s, &who, e);
 	if (rc == 0 && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)    /* after setuid, which clears it */
@@ -216,43 +222,69 @@ static int child_steps(const dcos_ContainerSpec *s, const int *procs, size_t pro
 	return rc != 0 ? rc : run(s, e);
 }
 
-static _Noreturn void child_main(const dcos_ContainerSpec *s, const int *procs, size_t procs_count, int report_fd)
+static _Noreturn void child_main(const struct cgroup_host *h, const char *cgroup, int spec_fd, int report_fd)
 {
 	struct err e = { 0 };
-	(void)child_steps(s, procs, procs_count, &e);
+	struct arena a = ARENA_INIT;
+	struct buf bytes = BUF_INIT;
+	dcos_ContainerSpec spec;
+	reset_signals();
+	(void)setsid();
+	(void)umask(022);
+	int rc = cgroup ? cgroup_join(h, cgroup, &e) : 0;
+	if (rc == 0)
+		rc = read_spec(spec_fd, &bytes, &e);
+	if (rc == 0)
+		rc = pb_read(&a, dcos_ContainerSpec_fields, buf_view(&bytes), &spec, &e);
+	if (rc == 0)
+		(void)child_steps(&spec, &e);
 	(void)!write(report_fd, e.text, strlen(e.text));    /* nobody left to tell when that fails */
 	_exit(127);
 }
 
-/* As fork, into new namespaces. The caller has one thread. */
+/* As fork, into new namespaces. */
 static pid_t fork_into(unsigned long namespaces)
 {
 	return (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, NULL, NULL, NULL, 0);
 }
 
-int container_start(const struct cgroup_host *h, const dcos_ContainerSpec *spec, pid_t *out_pid, int *out_report_fd, struct err *e)
+int container_seed(const struct cgroup_host *h, const char *cgroup, struct container_seed *out, struct err *e)
 {
-	int procs[CGROUP_PROCS_MAX];
-	size_t procs_count = 0;
-	int report[2];
-	if (spec->argv_count == 0)
-		return err_set(e, E_INVALID, "there is nothing to run: neither the task nor its image names a command");
-	if (pipe2(report, O_CLOEXEC) != 0)
+	int spec[2], report[2];
+	if (pipe2(spec, O_CLOEXEC) != 0)
 		return err_sys(e, "open a pipe");
-	int rc = spec->cgroup ? cgroup_open_procs(h, spec->cgroup, procs, &procs_count, e) : 0;
-	pid_t pid = rc == 0 ? fork_into(spec->cgroup ? NAMESPACES : 0) : -1;
-	if (pid == 0)
-		child_main(spec, procs, procs_count, report[1]);
-	if (rc == 0 && pid < 0)
-		rc = err_sys(e, "create the container's namespaces");
-	for (size_t i = 0; i < procs_count; i++)
-		(void)close(procs[i]);
-	(void)close(report[1]);
-	if (rc != 0) {
-		(void)close(report[0]);
-		return rc;
+	if (pipe2(report, O_CLOEXEC) != 0) {
+		(void)close(spec[0]);
+		(void)close(spec[1]);
+		return err_sys(e, "open a pipe");
 	}
-	*out_pid = pid;
-	*out_report_fd = report[0];
-	return 0;
+	pid_t pid = fork_into(cgroup ? NAMESPACES : 0);
+	if (pid == 0) {
+		(void)close(spec[1]);        /* else it would wait for itself */
+		child_main(h, cgroup, spec[0], report[1]);
+	}
+	int rc = pid < 0 ? err_sys(e, "create the container's namespaces") : 0;
+	(void)close(spec[0]);
+	(void)close(report[1]);
+	*out = (struct container_seed){ .pid = pid, .spec_fd = spec[1], .report_fd = report[0] };
+	if (rc != 0) {
+		(void)close(spec[1]);
+		(void)close(report[0]);
+	}
+	return rc;
+}
+
+int container_run(struct container_seed *seed, struct str spec, struct err *e)
+{
+	int rc = 0;
+	while (spec.len > 0 && rc == 0) {
+		ssize_t n = write(seed->spec_fd, spec.p, spec.len);
+		if (n < 0 && errno != EINTR)
+			rc = err_sys(e, "describe the container to its first process");
+		if (n > 0)
+			spec = str_from(spec, (size_t)n);
+	}
+	(void)close(seed->spec_fd);
+	seed->spec_fd = -1;
+	return rc;
 }

@@ -11,12 +11,20 @@
 #include "proto/cluster.pb.h"
 #include "roles/agent/cgroup.h"
 
+/* A container's first process before it knows what to run: it has its namespaces and cgroups, and waits. */
+struct container_seed {
+	pid_t pid;
+	int spec_fd;      /* container_run writes to it; when it is closed unwritten, the process ends */
+	int report_fd;    /* gets a sentence when a step failed; ends without one when the program runs */
+};
+
 /*
- * Fork the container's first process. It goes on by itself; *out_report_fd (caller closes) gets a sentence when a step failed
- * and ends without one when the program runs. The child dies with the calling process. A spec without cgroup is started as a
- * plain session without any isolation. h is used only with one.
+ * Fork it into the group `cgroup` (made before); NULL: a plain session without any isolation. Made before it is needed, since
+ * joining cgroups takes the kernel longer than all the rest. It dies with the calling process, which has one thread.
  */
-int container_start(const struct cgroup_host *h, const dcos_ContainerSpec *spec, pid_t *out_pid, int *out_report_fd, struct err *e);
+int container_seed(const struct cgroup_host *h, const char *cgroup, struct container_seed *out, struct err *e);
+/* Tell it what to run: the bytes of a dcos.ContainerSpec. Closes spec_fd. */
+int container_run(struct container_seed *seed, struct str spec, struct err *e);
 
 /* What follows is for container.c and mounts.c: steps of the child, in this order. */
 

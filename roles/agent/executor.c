@@ -4,9 +4,11 @@
  * registers over the agent's unix socket, is told what to run, and from then on needs the agent no more: it waits for the
  * program, carries out kills, and keeps what it has to report until an agent has written it down.
  *
- *   IDLE --launch--> STARTING --runs--> RUNNING --kill, out of memory--> TERM --grace over--> KILL
- *                       |                  |                              |                    |
- *                       '--failed, exited--+-------------- exited --------+--------------------'
+ *   IDLE --launch--> STARTING --runs--> RUNNING --kill--> TERM --grace over--> KILL
+ *     |                  |   |             |  |             |                  ^ |
+ *     |                  |   '-- late -----|--'-- no memory-|------------------' |
+ *     '-- nothing to run-|-----------------|----------------|-----------------> '|
+ *                        '--failed, exited-+--- exited -----+--------------------'
  *                                          v
  *                                     EMPTYING --nothing left--> DONE --acknowledged--> process ends
  *
@@ -37,6 +39,7 @@
 #define UPDATE_RETRY_US (10 * SEC)
 #define START_DEADLINE_US (60 * SEC)         /* mounting an image takes milliseconds */
 #define LOOK_MIN_US (2 * MSEC)
+#define MOVE_DELAY_US (100 * MSEC)
 #define LOOK_MAX_US (500 * MSEC)
 #define EMPTY_DEADLINE_US (60 * SEC)         /* Mesos' cgroups_destroy_timeout */
 #define UPDATES_MAX 4                        /* RUNNING, KILLING and one terminal */
@@ -45,7 +48,7 @@
 enum executor_state { EX_IDLE, EX_STARTING, EX_RUNNING, EX_TERM, EX_KILL, EX_EMPTYING, EX_DONE };
 
 struct executor_config {
-	char *socket, *container_id, *log_level;
+	char *socket, *container_id, *cgroup, *own_cgroup, *log_level;
 	int64_t launch_timeout_us, recovery_timeout_us;
 };
 
@@ -54,6 +57,8 @@ static const struct flag executor_flags[] = {
 	/* name              type           field                     default  min max           env   help */
 	{ "socket",          FLAG_STRING,   AT(socket),               NULL,    0, 0,             NULL, "the agent's socket for executors" },
 	{ "container-id",    FLAG_STRING,   AT(container_id),         NULL,    0, 0,             NULL, "id of the container to supervise" },
+	{ "cgroup",          FLAG_STRING,   AT(cgroup),               NULL,    0, 0,             NULL, "the container's cgroup; without: no isolation" },
+	{ "own-cgroup",      FLAG_STRING,   AT(own_cgroup),           NULL,    0, 0,             NULL, "cgroup of the executor itself" },
 	{ "launch-timeout",  FLAG_DURATION, AT(launch_timeout_us),    "1mins", SEC, DAY,         NULL, "ends when it is told nothing to run for so long" },
 	{ "recovery-timeout", FLAG_DURATION, AT(recovery_timeout_us), "24hrs", SEC, 52 * WEEK,   NULL, "kills its task when no agent comes back for so long" },
 	{ "log-level",       FLAG_STRING,   AT(log_level),            "info",  0, 0,             NULL, "error, warn, info or debug" },
@@ -74,13 +79,15 @@ struct executor {
 	enum executor_state state;
 
 	/* what we supervise */
-	char *task_id, *framework_id, *cgroup;       /* cgroup NULL: no isolation */
+	char *task_id, *framework_id;
+	const char *cgroup;                          /* NULL: no isolation */
+	struct container_seed seed;
 	int64_t grace_us, cpus_milli, mem_bytes;
 	bool cfs;
 	struct child program;
 	pid_t pid;                                   /* 0: none yet, or gone */
 	struct loop_fd *report_watch, *oom_watch;
-	int report_fd, oom_fd;
+	int oom_fd;
 	struct buf report;                           /* why it could not start */
 
 	/* facts, recorded by callbacks, judged by executor_step */
@@ -187,13 +194,13 @@ static void on_report(struct loop_fd *w, int events UNUSED)
 {
 	struct executor *x = loop_fd_arg(w);
 	uint8_t *room = buf_room(&x->report, 512);
-	ssize_t n = room ? read(x->report_fd, room, 512) : 0;
+	ssize_t n = room ? read(x->seed.report_fd, room, 512) : 0;
 	if (n > 0) {
 		buf_grew(&x->report, (size_t)n);
 		return;
 	}
 	loop_fd_free(MOVE(x->report_watch));
-	(void)close(MOVE_FD(x->report_fd));
+	(void)close(MOVE_FD(x->seed.report_fd));
 	x->runs = x->report.len == 0;
 	executor_step(x);
 }
@@ -229,7 +236,6 @@ static void keep_of_spec(struct executor *x, const dcos_ContainerSpec *s)
 {
 	x->task_id = xstrdup(s->task_id ? s->task_id : "");
 	x->framework_id = xstrdup(s->framework_id ? s->framework_id : "");
-	x->cgroup = s->cgroup ? xstrdup(s->cgroup) : NULL;
 	x->grace_us = s->grace_us;
 	x->cpus_milli = s->cpus_milli;
 	x->mem_bytes = s->mem_bytes;
@@ -243,24 +249,39 @@ static void watch_memory(struct executor *x)
 		x->oom_watch = loop_fd_new(x->loop, x->oom_fd, LOOP_READ, on_oom, x);
 }
 
-static int start(struct executor *x, const dcos_ContainerSpec *s, struct err *e)
+/* The container's first process, before anybody says what to run: see container_seed. */
+static int prepare(struct executor *x, struct err *e)
 {
-	struct cgroup_limits limits = { .cpus_milli = s->cpus_milli, .mem_bytes = s->mem_bytes, .cfs = s->cfs };
 	int rc = 0;
-	if (s->cgroup) {
+	x->cgroup = x->config.cgroup;
+	if (x->cgroup)
 		rc = cgroup_detect("/proc/self/mountinfo", &x->cgroups, e);
-		if (rc == 0)
-			rc = cgroup_create(&x->cgroups, s->cgroup, &limits, e);
-	}
+	if (rc == 0 && x->cgroup)
+		rc = cgroup_create(&x->cgroups, x->cgroup, e);
 	if (rc == 0)
-		rc = container_start(&x->cgroups, s, &x->pid, &x->report_fd, e);
+		rc = container_seed(&x->cgroups, x->cgroup, &x->seed, e);
 	if (rc == 0)
-		rc = child_adopt(x->loop, &x->program, x->pid, on_exit_of_program, e);
+		rc = child_adopt(x->loop, &x->program, x->seed.pid, on_exit_of_program, e);
 	if (rc != 0)
 		return rc;
-	x->report_watch = loop_fd_new(x->loop, x->report_fd, LOOP_READ, on_report, x);
-	watch_memory(x);
+	x->pid = x->seed.pid;
+	x->report_watch = loop_fd_new(x->loop, x->seed.report_fd, LOOP_READ, on_report, x);
 	return 0;
+}
+
+static int start(struct executor *x, const dcos_ContainerSpec *s, struct err *e)
+{
+	AUTO_BUF struct buf bytes = BUF_INIT;
+	if (x->report.len > 0)
+		return err_set(e, E_IO, "%s", buf_cstr(&x->report));
+	int rc = x->cgroup ? cgroup_limit_memory(&x->cgroups, x->cgroup, s->mem_bytes, e) : 0;
+	if (rc == 0)
+		rc = pb_write(dcos_ContainerSpec_fields, s, &bytes, e);
+	if (rc == 0)
+		rc = container_run(&x->seed, buf_view(&bytes), e);
+	if (rc == 0)
+		watch_memory(x);
+	return rc;
 }
 
 static void on_launch(struct rpc_peer *p, struct rpc_req *req UNUSED, struct str payload)
@@ -280,8 +301,11 @@ static void on_launch(struct rpc_peer *p, struct rpc_req *req UNUSED, struct str
 	set_state(x, EX_STARTING);
 	loop_timer_start(x->loop, &x->deadline, START_DEADLINE_US, on_deadline);
 	if (start(x, msg.spec, &e) != 0) {
-		buf_puts(&x->report, e.text);
-		x->exited = true;
+		if (x->report.len == 0)
+			buf_puts(&x->report, e.text);
+		if (x->seed.spec_fd >= 0)
+			(void)close(MOVE_FD(x->seed.spec_fd));     /* the waiting process ends */
+		x->exited = x->exited || x->pid == 0;
 	}
 	executor_step(x);
 }
@@ -390,24 +414,35 @@ static void quit(struct executor *x, const char *why)
 	loop_stop(x->loop);
 }
 
+/* Out of the agent's cgroup, whose end may be the end of all in it. Not urgent, and slow: after the task's start is reported. */
+static void on_move(struct loop_timer *t)
+{
+	struct executor *x = container_of(t, struct executor, look);
+	struct err e = { 0 };
+	if (x->config.own_cgroup && cgroup_join(&x->cgroups, x->config.own_cgroup, &e) != 0)
+		LOG(WARN, "executor stays in its agent's cgroup", "container=%s reason=%s", x->config.container_id, e.text);
+}
+
 static void on_running(struct executor *x)
 {
 	struct err e = { 0 };
 	struct outcome running = { .state = mesos_v1_TaskState_TASK_RUNNING, .message = BUF_INIT };
 	loop_timer_stop(&x->deadline);
-	if (x->cgroup && x->cfs && cgroup_set_quota(&x->cgroups, x->cgroup, x->cpus_milli, &e) != 0)
-		LOG(WARN, "task runs without its CPU cap", "container=%s reason=%s", x->config.container_id, e.text);
+	if (x->cgroup && cgroup_limit_cpu(&x->cgroups, x->cgroup, x->cpus_milli, x->cfs, &e) != 0)
+		LOG(WARN, "task runs without its CPU limit", "container=%s reason=%s", x->config.container_id, e.text);
 	report_state(x, &running);
 	set_state(x, EX_RUNNING);
+	loop_timer_start(x->loop, &x->look, MOVE_DELAY_US, on_move);
 }
 
 static void executor_step(struct executor *x)
 {
 	for (;;) switch (x->state) {
 	case EX_IDLE:
-		if (x->kill_wanted || x->overdue)
-			quit(x, "nothing to run");
-		return;
+		if (!x->kill_wanted && !x->overdue)
+			return;
+		begin_kill(x);
+		continue;
 	case EX_STARTING:
 		if (x->exited && !x->report_watch) {
 			begin_emptying(x);
@@ -458,6 +493,10 @@ static void executor_step(struct executor *x)
 			LOG(WARN, "something of the container is left", "container=%s cgroup=%s", x->config.container_id, x->cgroup);
 		loop_timer_stop(&x->deadline);
 		loop_timer_stop(&x->look);
+		if (!x->task_id) {
+			quit(x, "it was told nothing to run");
+			return;
+		}
 		set_state(x, EX_DONE);
 		report_state(x, &x->final);
 		continue;
@@ -613,8 +652,9 @@ static int parse_config(struct executor_config *c, int argc, char **argv)
 
 int executor_main(int argc, char **argv)
 {
-	struct executor x = { .report_fd = -1, .oom_fd = -1, .retry_us = RETRY_MIN_US, .wait_status = -1,
+	struct executor x = { .seed = { .spec_fd = -1, .report_fd = -1 }, .oom_fd = -1, .retry_us = RETRY_MIN_US, .wait_status = -1,
 			      .report = BUF_INIT, .final = { .message = BUF_INIT } };
+	struct err e = { 0 };
 	int rc = parse_config(&x.config, argc, argv);
 	if (rc != 0)
 		return rc;
@@ -622,8 +662,13 @@ int executor_main(int argc, char **argv)
 	x.loop = loop_new();
 	loop_signal(x.loop, SIGTERM, on_sigterm, &x);
 	loop_timer_start(x.loop, &x.deadline, x.config.launch_timeout_us, on_deadline);
+	if (prepare(&x, &e) != 0) {
+		buf_puts(&x.report, e.text);         /* told when there is a task to tell it of */
+		x.exited = x.pid == 0;
+	}
 	connect_agent(&x);
 	loop_run(x.loop);
+	kill_all(&x);                                /* the waiting process, when it never was launched */
 	rpc_peer_close(x.agent);
 	return 0;
 }

@@ -302,23 +302,24 @@ static void on_registration_due(struct loop_timer *timer)
 static int executor_spawn(struct task *t, struct err *e)
 {
 	struct agent *a = t->agent;
-	AUTO_FREE char *cgroup = a->config.isolate ? xasprintf("%s/executors", a->config.common.cgroup) : NULL;
 	AUTO_FREE char *recovery = xasprintf("%llds", (long long)(a->config.recovery_timeout_us / SEC));
-	char *argv[] = { "dcos-node", "executor", "--socket", a->executor_socket, "--container-id", t->container_id,
-			 "--recovery-timeout", recovery, "--log-level", a->config.common.log_level, NULL };
+	AUTO_FREE char *own_cgroup = xasprintf("%s/executors", a->config.common.cgroup);
+	char *argv[16] = { "dcos-node", "executor", "--socket", a->executor_socket, "--container-id", t->container_id,
+			   "--recovery-timeout", recovery, "--log-level", a->config.common.log_level };
 	char *env[] = { NULL };
-	char *procs[CGROUP_PROCS_MAX] = { NULL };
 	struct child_spec spec = CHILD_SPEC_INIT;
+	size_t n = 10;
+	if (t->spec->cgroup) {
+		argv[n++] = "--cgroup";
+		argv[n++] = t->spec->cgroup;
+		argv[n++] = "--own-cgroup";
+		argv[n++] = own_cgroup;
+	}
 	spec.argv = argv;
 	spec.envp = env;
 	spec.stderr_fd = STDERR_FILENO;
 	spec.new_session = true;
-	size_t n = cgroup ? cgroup_procs_paths(&a->cgroups, cgroup, procs) : 0;
-	for (size_t i = 0; i < n; i++)
-		spec.cgroup_procs[i] = procs[i];
 	int rc = child_start(a->node.loop, &t->executor, &spec, on_executor_exit, e);
-	for (size_t i = 0; i < n; i++)
-		free(procs[i]);
 	if (rc != 0)
 		return rc;
 	t->executor_pid = t->executor.pid;

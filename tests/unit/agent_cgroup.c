@@ -96,41 +96,53 @@ TEST(agent_cgroup, in_a_hybrid_limits_go_to_v1_and_the_group_is_in_both)
 {
 	struct cgroup_host h;
 	struct err e = { 0 };
-	char *procs[CGROUP_PROCS_MAX];
-	struct cgroup_limits l = { .cpus_milli = 100, .mem_bytes = 64 * MIB, .cfs = true };
 	hybrid(&h);
 	put("cpu/dcos/c/cpu.shares", "1024");
 	put("cpu/dcos/c/cpu.cfs_period_us", "");
-	put("cpu/dcos/c/cpu.cfs_quota_us", "");
+	put("cpu/dcos/c/cpu.cfs_quota_us", "-1");
 	put("memory/dcos/c/memory.limit_in_bytes", "");
 	put("memory/dcos/c/memory.soft_limit_in_bytes", "");
-	EQ_INT(cgroup_create(&h, "/dcos/c", &l, &e), 0);
-	EQ_STR(get("cpu/dcos/c/cpu.shares"), "102");
+	EQ_INT(cgroup_create(&h, "/dcos/c", &e), 0);
+	EQ_INT(cgroup_limit_memory(&h, "/dcos/c", 64 * MIB, &e), 0);
 	EQ_STR(get("memory/dcos/c/memory.limit_in_bytes"), "67108864");
-	EQ_INT(cgroup_set_quota(&h, "/dcos/c", 100, &e), 0);
+	EQ_INT(cgroup_limit_cpu(&h, "/dcos/c", 100, false, &e), 0);
+	EQ_STR(get("cpu/dcos/c/cpu.shares"), "102");
+	EQ_STR(get("cpu/dcos/c/cpu.cfs_quota_us"), "-1");
+	EQ_INT(cgroup_limit_cpu(&h, "/dcos/c", 100, true, &e), 0);
 	EQ_STR(get("cpu/dcos/c/cpu.cfs_quota_us"), "10000");
-	size_t n = cgroup_procs_paths(&h, "/dcos/c", procs);
-	EQ_INT(n, 4);                                     /* cpu with cpuacct, memory, freezer, cgroup2 */
-	HAS(procs[3], "/unified/dcos/c/cgroup.procs");
-	for (size_t i = 0; i < n; i++)
-		free(procs[i]);
+}
+
+TEST(agent_cgroup, joining_writes_to_each_hierarchy_once)
+{
+	struct cgroup_host h;
+	struct err e = { 0 };
+	hybrid(&h);
+	put("cpu/dcos/c/cgroup.procs", "");
+	put("memory/dcos/c/cgroup.procs", "");
+	put("freezer/dcos/c/cgroup.procs", "");
+	put("unified/dcos/c/cgroup.procs", "");
+	EQ_INT(cgroup_join(&h, "/dcos/c", &e), 0);
+	EQ_STR(get("unified/dcos/c/cgroup.procs"), "0");
+	EQ_STR(get("freezer/dcos/c/cgroup.procs"), "0");
+	TRUE(cgroup_join(&h, "/dcos/none", &e) != 0);
+	HAS(e.text, "/dcos/none/cgroup.procs");
 }
 
 TEST(agent_cgroup, v2_hands_controllers_down_and_has_weight_and_max)
 {
 	struct cgroup_host h;
 	struct err e = { 0 };
-	struct cgroup_limits l = { .cpus_milli = 1000, .mem_bytes = 1, .cfs = true };
 	v2(&h);
 	put("fs cgroup/dcos/cgroup.subtree_control", "");
 	put("fs cgroup/dcos/c/cpu.weight", "");
 	put("fs cgroup/dcos/c/cpu.max", "");
 	put("fs cgroup/dcos/c/memory.max", "");
-	EQ_INT(cgroup_create(&h, "/dcos/c", &l, &e), 0);
+	EQ_INT(cgroup_create(&h, "/dcos/c", &e), 0);
 	EQ_STR(get("fs cgroup/dcos/cgroup.subtree_control"), "+pids");     /* the last of +cpu, +memory, +pids */
-	EQ_STR(get("fs cgroup/dcos/c/cpu.weight"), "39");
+	EQ_INT(cgroup_limit_memory(&h, "/dcos/c", 1, &e), 0);
 	EQ_STR(get("fs cgroup/dcos/c/memory.max"), "33554432");            /* never less than 32 MB */
-	EQ_INT(cgroup_set_quota(&h, "/dcos/c", 2500, &e), 0);
+	EQ_INT(cgroup_limit_cpu(&h, "/dcos/c", 2500, true, &e), 0);
+	EQ_STR(get("fs cgroup/dcos/c/cpu.weight"), "98");
 	EQ_STR(get("fs cgroup/dcos/c/cpu.max"), "250000 100000");
 }
 
@@ -138,9 +150,8 @@ TEST(agent_cgroup, a_limit_that_cannot_be_written_is_an_error_that_names_the_fil
 {
 	struct cgroup_host h;
 	struct err e = { 0 };
-	struct cgroup_limits l = { .cpus_milli = 100 };
 	hybrid(&h);
-	TRUE(cgroup_create(&h, "/dcos/c", &l, &e) != 0);
+	TRUE(cgroup_limit_cpu(&h, "/dcos/c", 100, true, &e) != 0);
 	HAS(e.text, "cpu.shares");
 }
 
@@ -190,9 +201,8 @@ TEST(agent_cgroup, removing_takes_every_hierarchy_and_what_is_below)
 {
 	struct cgroup_host h;
 	struct err e = { 0 };
-	struct cgroup_limits none = { 0 };
 	hybrid(&h);
-	EQ_INT(cgroup_create(&h, "/dcos/c/inner", &none, &e), 0);
+	EQ_INT(cgroup_create(&h, "/dcos/c/inner", &e), 0);
 	EQ_INT(cgroup_remove(&h, "/dcos/c", &e), 0);
 	AUTO_FREE char *gone = xasprintf("%s/memory/dcos/c", test_dir());
 	TRUE(access(gone, F_OK) != 0);
