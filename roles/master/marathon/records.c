@@ -144,9 +144,9 @@ static int apply_marathon(struct kv_txn *txn, struct str payload, const struct o
 }
 
 static const struct op_row ops[] = {
-	{ rec_Op_OP_APPS,      "marathon apps",      0, apply_apps },
-	{ rec_Op_OP_INSTANCES, "marathon instances", 0, apply_instances },
-	{ rec_Op_OP_MARATHON,  "marathon",           0, apply_marathon },
+	{ rec_Op_OP_APPS,      "marathon apps",      1, apply_apps },
+	{ rec_Op_OP_INSTANCES, "marathon instances", 1, apply_instances },
+	{ rec_Op_OP_MARATHON,  "marathon",           1, apply_marathon },
 };
 
 void records_register(struct marathon *ma) { store_register(ma->store, tables, ops, ARRAY_LEN(ops), ma); }
