@@ -7,6 +7,10 @@
 #   median NUMBER...                                also from stdin, one a line
 #   now_ms                                          wall clock, milliseconds
 #   pids_of NODE                                    "role pid" of each role process of a node
+#   peer NAME PACKAGE...                            unpack Debian packages into $PEERS/NAME once; nothing is installed. Needs a
+#                                                   network, so before e2e.sh: [ -n "${E2E_INSIDE:-}" ] || peer …
+
+PEERS=$PWD/build/deps/peers
 
 figure() {
 	local ratio=-
@@ -22,4 +26,16 @@ now_ms() { date +%s%3N; }
 
 pids_of() {
 	dcos-node status --json --state-dir "$WORK/state" | jq -r ".processes[] | select(.node == \"$1\" and .pid > 0) | \"\(.role) \(.pid)\""
+}
+
+peer() {
+	local dir=$PEERS/$1
+	shift
+	[ ! -e "$dir" ] || return 0
+	rm -rf "$dir.new"
+	mkdir -p "$dir.new/deb"
+	(cd "$dir.new/deb" && apt-get -qq download "$@" >&2) || { echo "no packages to compare with: $*" >&2; return 1; }
+	for deb in "$dir.new"/deb/*.deb; do dpkg-deb -x "$deb" "$dir.new" || return 1; done
+	rm -r "$dir.new/deb"
+	mv "$dir.new" "$dir"
 }
