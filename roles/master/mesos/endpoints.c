@@ -304,23 +304,23 @@ static void post_teardown(struct http_req *r)
 	{ methods, path, fn, permission, body, help }, { methods, "/master" path, fn, permission, body, help },
 
 const struct route mesos_routes[] = {
-	/*   method  path                  handler               permission             body max              help */
-	BOTH(POST,   "/api/v1/scheduler",  sched_api_call,       "mesos:scheduler",     LIMIT_SCHED_CALL_BYTES, "Scheduler calls; SUBSCRIBE answers with a stream of events")
-	BOTH(GET,    "/flags",             get_flags,            "mesos:read",          0,                    "Flags and their values")
-	BOTH(GET,    "/frameworks",        documents_frameworks, "mesos:read",          0,                    "Frameworks and their tasks. ?framework_id=")
-	BOTH(GET,    "/health",            get_health,           NULL,                  0,                    "200 while this master runs")
-	{    GET,    "/metrics/snapshot",  get_metrics,          "mesos:read",          0,                    "Numbers, flat" },
-	BOTH(GET,    "/redirect",          get_redirect,         NULL,                  0,                    "307 to the leading master")
-	BOTH(GET,    "/roles",             get_roles,            "mesos:read",          0,                    "Roles, who is in them and what they hold")
-	BOTH(GET,    "/roles.json",        get_roles,            "mesos:read",          0,                    "As /roles")
-	BOTH(GET,    "/slaves",            documents_slaves,     "mesos:read",          0,                    "Agents. ?slave_id=")
-	BOTH(GET,    "/state",             documents_state,      "mesos:read",          0,                    "Everything: agents, frameworks, tasks")
-	BOTH(GET,    "/state.json",        documents_state,      "mesos:read",          0,                    "As /state")
-	BOTH(GET,    "/state-summary",     documents_summary,    "mesos:read",          0,                    "Agents and frameworks with counts of tasks")
-	{    GET,    "/system/stats.json", get_system,           "mesos:read",          0,                    "Load and memory of this machine" },
-	BOTH(GET,    "/tasks",             documents_tasks,      "mesos:read",          0,                    "Tasks. ?limit= ?offset= ?order=asc|des ?framework_id= ?task_id=")
-	BOTH(GET,    "/tasks.json",        documents_tasks,      "mesos:read",          0,                    "As /tasks")
-	BOTH(POST,   "/teardown",          post_teardown,        "mesos:teardown",      64 * KIB,             "Remove a framework and its tasks: form with frameworkId=")
-	BOTH(GET,    "/version",           get_version,          NULL,                  0,                    "Version of the API and of this executable")
+	/*   meth. path                  handler               permission         body max                help */
+	BOTH(POST, "/api/v1/scheduler",  sched_api_call,       "mesos:scheduler", LIMIT_SCHED_CALL_BYTES, "Scheduler calls; SUBSCRIBE opens a stream")
+	BOTH(GET,  "/flags",             get_flags,            "mesos:read",      0,                      "Flags and their values")
+	BOTH(GET,  "/frameworks",        documents_frameworks, "mesos:read",      0,                      "Frameworks and their tasks. ?framework_id=")
+	BOTH(GET,  "/health",            get_health,           NULL,              0,                      "200 while this master runs")
+	{    GET,  "/metrics/snapshot",  get_metrics,          "mesos:read",      0,                      "Numbers, flat" },
+	BOTH(GET,  "/redirect",          get_redirect,         NULL,              0,                      "307 to the leading master")
+	BOTH(GET,  "/roles",             get_roles,            "mesos:read",      0,                      "Roles, who is in them and what they hold")
+	BOTH(GET,  "/roles.json",        get_roles,            "mesos:read",      0,                      "As /roles")
+	BOTH(GET,  "/slaves",            documents_slaves,     "mesos:read",      0,                      "Agents. ?slave_id=")
+	BOTH(GET,  "/state",             documents_state,      "mesos:read",      0,                      "Everything: agents, frameworks, tasks")
+	BOTH(GET,  "/state.json",        documents_state,      "mesos:read",      0,                      "As /state")
+	BOTH(GET,  "/state-summary",     documents_summary,    "mesos:read",      0,                      "Agents and frameworks with counts of tasks")
+	{    GET,  "/system/stats.json", get_system,           "mesos:read",      0,                      "Load and memory of this machine" },
+	BOTH(GET,  "/tasks",             documents_tasks,      "mesos:read",      0,                      "?limit= ?offset= ?order= ?framework_id= ?task_id=")
+	BOTH(GET,  "/tasks.json",        documents_tasks,      "mesos:read",      0,                      "As /tasks")
+	BOTH(POST, "/teardown",          post_teardown,        "mesos:teardown",  64 * KIB,               "Remove a framework. Form: frameworkId=")
+	BOTH(GET,  "/version",           get_version,          NULL,              0,                      "Version of the API and of this executable")
 	ROUTE_END
 };

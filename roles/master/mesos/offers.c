@@ -159,7 +159,8 @@ static int64_t refuse_us_of(const mesos_v1_Filters *f)
 {
 	if (!f || !f->has_refuse_seconds || !(f->refuse_seconds >= 0))
 		return REFUSE_DEFAULT_US;
-	return f->refuse_seconds >= (double)(ALLOC_REFUSE_MAX_US / SEC) ? ALLOC_REFUSE_MAX_US : (int64_t)(f->refuse_seconds * SEC);
+	double us = f->refuse_seconds * 1e6;
+	return us >= (double)ALLOC_REFUSE_MAX_US ? ALLOC_REFUSE_MAX_US : (int64_t)us;
 }
 
 void offers_decline(struct model *m, struct framework *f, const mesos_v1_scheduler_Call_Decline *call)
@@ -339,6 +340,7 @@ void offers_accept(struct model *m, struct framework *f, const mesos_v1_schedule
 		pools_add(&x.left, &o->r);
 		offer_end(m, o);
 	}
+	assert(x.agent);      /* check_offers saw to it that there is an offer */
 	for (size_t i = 0; i < call->operations_count; i++)
 		apply(m, &x, &call->operations[i]);
 	if (x.launched == 0)
