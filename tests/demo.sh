@@ -10,7 +10,7 @@ dist/dcos-node install-links "$bin" >/dev/null
 ln -sf "$PWD/dist/dcos-node" "$bin/dcos-node"
 PATH=$bin:$PATH
 
-if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold= plain=; fi
+if [ -t 1 ]; then bold=$(printf '\033[1m') plain=$(printf '\033[0m'); else bold="" plain=""; fi
 step() { printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"; "$@"; }
 until_true() {                               # COMMAND...: up to 15 s
 	local deadline=$((SECONDS + 15))

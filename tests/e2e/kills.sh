@@ -34,6 +34,7 @@ for round in $(seq "$rounds"); do
 	2) what='a task' ;;
 	3) what=everything ;;
 	esac
+	# shellcheck disable=SC2034           # the script below uses it
 	draws="$RANDOM $RANDOM $RANDOM"
 	test_case "round $round (seed $seed): $what killed" '
 		set -- $draws
