@@ -123,6 +123,8 @@ static int cmd_setup(struct cli *c, struct err *e)
 	int rc = client_get(c, "/metadata", &metadata, e);
 	if (rc == 0)
 		rc = client_get(c, "/mesos/state-summary", &summary, e);
+	if (rc == E_NOTFOUND)
+		return err_set(e, E_NOTFOUND, "%s does not answer as a cluster does; give its front door, such as http://192.168.65.90", c->url);
 	if (rc != 0)
 		return rc;
 	const char *id = json_str(answer_json(&metadata), "CLUSTER_ID", "");

@@ -8,6 +8,7 @@
 
 struct row {
 	char *cells[COLUMNS_MAX];
+	size_t order;            /* of being added: what sorting falls back on */
 };
 
 struct table {
@@ -38,20 +39,24 @@ void table_add(struct table *t, const char *const *cells)
 		t->cap = t->cap ? t->cap * 2 : 16;
 		t->rows = xrealloc(t->rows, t->cap * sizeof(*t->rows));
 	}
-	struct row *r = &t->rows[t->count++];
+	struct row *r = &t->rows[t->count];
+	r->order = t->count++;
 	for (size_t i = 0; i < t->columns; i++)
 		r->cells[i] = xstrdup(!cells[i] ? "N/A" : cells[i][0] ? cells[i] : "---");
 }
 
-/* Insertion keeps equal rows in order; the tables people read are short. */
+static int by_column(const void *a, const void *b, void *arg)
+{
+	const struct row *x = a, *y = b;
+	size_t column = *(const size_t *)arg;
+	int c = strcmp(x->cells[column], y->cells[column]);
+	return c != 0 ? c : (x->order > y->order) - (x->order < y->order);
+}
+
 void table_sort(struct table *t, size_t column)
 {
-	for (size_t i = 1; i < t->count; i++)
-		for (size_t j = i; j > 0 && strcmp(t->rows[j - 1].cells[column], t->rows[j].cells[column]) > 0; j--) {
-			struct row swap = t->rows[j];
-			t->rows[j] = t->rows[j - 1];
-			t->rows[j - 1] = swap;
-		}
+	if (t->count > 1)
+		qsort_r(t->rows, t->count, sizeof(*t->rows), by_column, &column);
 }
 
 /* Characters, not bytes. */

@@ -7,6 +7,7 @@
 void cli_tasks_fini(struct tasks *t)
 {
 	answer_fini(&t->state);
+	map_fini(&t->hosts);
 	free(t->rows);
 	*t = (struct tasks){ 0 };
 }
@@ -23,21 +24,20 @@ void cli_task_state_letter(const char *state, char out[2])
 	out[1] = '\0';
 }
 
-static const char *host_of(yyjson_val *root, const char *agent_id)
+/* Agents' host names by their ids, borrowed from the state. */
+static void load_hosts(struct tasks *t)
 {
 	yyjson_arr_iter it;
 	yyjson_val *agent;
-	yyjson_arr_iter_init(json_at(root, "slaves"), &it);
+	yyjson_arr_iter_init(json_at(answer_json(&t->state), "slaves"), &it);
 	while ((agent = yyjson_arr_iter_next(&it)))
-		if (strcmp(json_str(agent, "id", ""), agent_id) == 0)
-			return json_str(agent, "hostname", NULL);
-	return NULL;
+		(void)map_put_c(&t->hosts, json_str(agent, "id", ""), (void *)(uintptr_t)json_str(agent, "hostname", NULL));
 }
 
 static void add_list(struct tasks *t, yyjson_val *framework, bool completed, bool wanted, const char *filter)
 {
 	yyjson_arr_iter it;
-	yyjson_val *task, *root = answer_json(&t->state);
+	yyjson_val *task;
 	yyjson_val *list = json_at(framework, completed ? "completed_tasks" : "tasks");
 	if (wanted)
 		t->rows = xrealloc(t->rows, (t->count + yyjson_arr_size(list) + 1) * sizeof(*t->rows));
@@ -51,7 +51,7 @@ static void add_list(struct tasks *t, yyjson_val *framework, bool completed, boo
 			continue;
 		}
 		t->rows[t->count++] = (struct task_ref){
-			.task = task, .framework = framework, .id = id, .agent_id = agent_id, .host = host_of(root, agent_id),
+			.task = task, .framework = framework, .id = id, .agent_id = agent_id, .host = map_find_c(&t->hosts, agent_id),
 		};
 	}
 }
@@ -70,6 +70,7 @@ int cli_tasks_load(struct cli *c, const char *filter, struct tasks *t, struct er
 	int rc = client_get(c, "/mesos/state", &t->state, e);
 	if (rc != 0)
 		return rc;
+	load_hosts(t);
 	for (size_t i = 0; i < ARRAY_LEN(framework_lists); i++) {
 		yyjson_arr_iter it;
 		yyjson_val *framework;

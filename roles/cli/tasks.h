@@ -12,6 +12,7 @@ struct task_ref {
 
 struct tasks {
 	struct answer state;         /* the rows borrow from it */
+	struct map hosts;            /* agent id -> host name */
 	struct task_ref *rows;       /* by name, then id */
 	size_t count;
 	size_t completed_matches;    /* matched, but left out because completed */

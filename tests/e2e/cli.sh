@@ -41,6 +41,13 @@ test_case 'up attaches its cluster' '
 	[ "$(dcos cluster list | header)" = " NAME ID STATUS VERSION URL" ]
 	dcos --version | grep -q "^dcos.version=[0-9]"
 '
+test_case 'setup attaches a cluster by its URL' '
+	dcos cluster setup 192.168.65.90
+	dcos cluster list --attached --json | jq -e "length == 1 and .[0].url == \"http://192.168.65.90\""
+	fails "does not answer as a cluster does" dcos cluster setup http://192.168.65.90:8080
+	fails "no match found" dcos cluster attach nosuch
+	dcos cluster attach dcos
+'
 test_case 'config set, show, unset' '
 	[ "$(dcos config set core.timeout 7)" = "[core.timeout]: set to '"'7'"'" ]
 	[ "$(dcos config set core.timeout 8)" = "[core.timeout]: changed from '"'7' to '8'"'" ]
