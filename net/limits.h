@@ -34,6 +34,7 @@
 #define LIMIT_DNS_TCP_BYTES        (256 * 1024)        /* pipelined questions not yet answered on one connection */
 #define LIMIT_DNS_TCP_IDLE_US      (30LL * 1000000)    /* a TCP connection without a new question; RFC 7766 leaves it to the server */
 #define LIMIT_VIP_CONNECTIONS      5000                /* through the userspace proxy: two descriptors each */
+#define LIMIT_VIP_FLOWS            4000                /* UDP clients of the userspace proxy: a descriptor each; the longest silent one goes */
 #define LIMIT_IMAGE_LAYERS         120                 /* layers of an image; their names fit one page of mount options */
 #define LIMIT_IMAGE_MANIFESTS      1000                /* images in one archive or layout */
 #define LIMIT_IMAGE_JSON_BYTES     (4 * 1024 * 1024)   /* index, manifest or config of an image */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The data plane for kernels without eBPF cgroup hooks: each VIP's address stands on lo and this process listens on it, passing
- * bytes to a backend and back. TCP only. A VIP without backends is not listened on: its address refuses.
+ * bytes to a backend and back (datagrams: l4_proxy_udp.c). A VIP without backends is not listened on: its address refuses.
  *
- * A connection ends side by side: the end of what one side sends is passed on behind its bytes, and the other direction lives
+ * A TCP connection ends side by side: the end of what one side sends is passed on behind its bytes, and the other direction lives
  * on. A side that breaks takes the other with it, by a reset, as without a proxy.
  */
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include "net/netlink.h"
 #include "net/stream.h"
 #include "roles/lb/l4.h"
+#include "roles/lb/l4_proxy_udp.h"
 
 #define DEVICE "lo"
 #define CONNECT_TIMEOUT_US (2 * SEC)
@@ -28,8 +29,10 @@ struct front {
 	struct l4 *l4;
 	uint32_t ip4;
 	uint16_t port;
-	int fd;                         /* -1: no backends, not listening */
+	bool udp;
+	int fd;                         /* TCP; -1: no backends, not listening */
 	struct loop_fd *watch;
+	struct udp_relay *relay;        /* UDP; owned; NULL: no backends, not listening */
 	struct vip_backend *backends;   /* owned array */
 	size_t backend_count, next;
 	bool has_address;               /* ip4 stands on lo */
@@ -52,19 +55,19 @@ struct pass {
 
 struct l4 {
 	struct loop *loop;
-	struct map fronts;              /* (ip4, port) bytes -> struct front */
+	struct map fronts;              /* struct front_key bytes -> struct front */
 	struct list passes;
-	size_t pass_count;
+	size_t pass_count, flow_count;
 };
 
 struct front_key {
 	uint32_t ip4;
-	uint32_t port;
+	uint16_t port, udp;
 };
 
-static struct front *front_find(struct l4 *l4, uint32_t ip4, uint16_t port)
+static struct front *front_find(struct l4 *l4, uint32_t ip4, uint16_t port, bool udp)
 {
-	struct front_key key = { ip4, port };
+	struct front_key key = { ip4, port, udp };
 	return map_find(&l4->fronts, str_n((const char *)&key, sizeof(key)));
 }
 
@@ -171,7 +174,7 @@ static void keep_alive(const struct stream *s)
 /* The VIP's backends in turn. False: it has none any more. */
 static bool connect_backend(struct pass *p)
 {
-	struct front *f = front_find(p->l4, p->vip_ip4, p->vip_port);
+	struct front *f = front_find(p->l4, p->vip_ip4, p->vip_port, false);
 	struct sock_addr to = { .len = sizeof(to.in) };
 	if (!f || f->backend_count == 0)
 		return false;
@@ -209,30 +212,37 @@ static void front_on_accept(struct loop_fd *watch, int events)
 
 static void front_unlisten(struct front *f)
 {
+	udp_relay_free(MOVE(f->relay));
 	loop_fd_free(MOVE(f->watch));
 	if (f->fd >= 0)
-		(void)close(f->fd);
-	f->fd = -1;
+		(void)close(MOVE_FD(f->fd));
 }
 
 static int front_listen(struct front *f, struct err *e)
 {
 	struct sock_addr a = { .len = sizeof(a.in) };
+	AUTO_FD int fd = -1;
 	a.in = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(f->port), .sin_addr.s_addr = htonl(f->ip4) };
-	int rc = sock_listen(&a, SOCK_STREAM, &f->fd, e);
-	if (rc == 0)
-		f->watch = loop_fd_new(f->l4->loop, f->fd, LOOP_READ, front_on_accept, f);
-	return rc;
+	int rc = sock_listen(&a, f->udp ? SOCK_DGRAM : SOCK_STREAM, &fd, e);
+	if (rc != 0)
+		return rc;
+	if (f->udp) {
+		f->relay = udp_relay_new(f->l4->loop, MOVE_FD(fd), &f->l4->flow_count);
+		return 0;
+	}
+	f->fd = MOVE_FD(fd);
+	f->watch = loop_fd_new(f->l4->loop, f->fd, LOOP_READ, front_on_accept, f);
+	return 0;
 }
 
 static struct front *front_for(struct l4 *l4, const struct vip *v)
 {
-	struct front_key key = { v->ip4, v->port };
-	struct front *f = front_find(l4, v->ip4, v->port);
+	struct front_key key = { v->ip4, v->port, v->udp };
+	struct front *f = front_find(l4, v->ip4, v->port, v->udp);
 	if (f)
 		return f;
 	f = xcalloc(1, sizeof(*f));
-	*f = (struct front){ .l4 = l4, .ip4 = v->ip4, .port = v->port, .fd = -1 };
+	*f = (struct front){ .l4 = l4, .ip4 = v->ip4, .port = v->port, .udp = v->udp, .fd = -1 };
 	(void)map_put(&l4->fronts, str_n((const char *)&key, sizeof(key)), f);
 	return f;
 }
@@ -245,12 +255,16 @@ static int apply_one(struct l4 *l4, const struct vip *v, struct err *e)
 	f->backends = xcalloc(v->backend_count, sizeof(*f->backends));
 	f->backend_count = 0;
 	for (const struct vip_backend *b = v->backends; b; b = b->next)
-		f->backends[f->backend_count++] = *b;
+		f->backends[f->backend_count++] = (struct vip_backend){ .ip4 = b->ip4, .port = b->port };
 	if (f->backend_count == 0)
 		front_unlisten(f);
 	int rc = f->has_address ? 0 : nl_addr_add(DEVICE, f->ip4, 32, e);
 	f->has_address = rc == 0;
-	return rc == 0 && f->backend_count > 0 && f->fd < 0 ? front_listen(f, e) : rc;
+	if (rc == 0 && f->backend_count > 0 && f->fd < 0 && !f->relay)
+		rc = front_listen(f, e);
+	if (f->relay)
+		udp_relay_set(f->relay, f->backends, f->backend_count);
+	return rc;
 }
 
 /* The address stays while another port of it is in use. */
@@ -287,7 +301,7 @@ static int proxy_apply(struct l4 *l4, const struct vips *v, struct err *e)
 {
 	int failure = 0;
 	for (const struct vip *vip = v->first; vip; vip = vip->next) {
-		int rc = vip->udp ? 0 : apply_one(l4, vip, failure == 0 ? e : NULL);
+		int rc = apply_one(l4, vip, failure == 0 ? e : NULL);
 		if (failure == 0)
 			failure = rc;
 	}

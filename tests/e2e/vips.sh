@@ -32,6 +32,34 @@ add_sise() {
 	eventually 5 answers
 }
 
+udp() {
+	cat >"$WORK/echo.json" <<-END
+		{"id": "/echo", "cmd": "exec python3 $PWD/tests/data/vip-echo.py", "cpus": 0.1, "mem": 32, "instances": 2,
+		 "portDefinitions": [{"port": 0, "protocol": "udp", "labels": {"VIP_0": "/echo:9999"}}]}
+	END
+	dcos marathon app add "$WORK/echo.json"
+	eventually 15 backends echo.marathon.l4lb.thisdcos.directory:9999 2
+	cat >"$WORK/ask.py" <<-END
+		import socket
+		vip = (socket.gethostbyname("echo.marathon.l4lb.thisdcos.directory"), 9999)
+		seen = set()
+		for i in range(30):
+		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		    s.settimeout(3)
+		    ports = set()
+		    for j in range(3):
+		        s.sendto(b"%d" % j, vip)
+		        data, sender = s.recvfrom(100)
+		        assert sender == vip and data.split()[1] == b"%d" % j, (sender, data)
+		        ports.add(data.split()[0])
+		    assert len(ports) == 1, ports
+		    seen |= ports
+		assert len(seen) == 2, seen
+	END
+	eventually 5 python3 "$WORK/ask.py"
+	dcos marathon app remove echo
+}
+
 from_inside_a_task() {
 	cat >"$WORK/client.json" <<-END
 		{"id": "/client", "cmd": "curl -sS -m 3 $URL && sleep 1000", "cpus": 0.1, "mem": 32}
@@ -67,33 +95,7 @@ test_case 'a port nobody announced fails at once' '
 	at_once curl -sS -m 3 http://11.0.0.1/
 '
 
-test_case 'UDP: the answer comes from the virtual IP, one socket stays with one task' '
-	cat >"$WORK/echo.json" <<-END
-		{"id": "/echo", "cmd": "exec python3 $PWD/tests/data/vip-echo.py", "cpus": 0.1, "mem": 32, "instances": 2,
-		 "portDefinitions": [{"port": 0, "protocol": "udp", "labels": {"VIP_0": "/echo:9999"}}]}
-	END
-	dcos marathon app add "$WORK/echo.json"
-	eventually 15 backends echo.marathon.l4lb.thisdcos.directory:9999 2
-	cat >"$WORK/ask.py" <<-END
-		import socket
-		vip = (socket.gethostbyname("echo.marathon.l4lb.thisdcos.directory"), 9999)
-		seen = set()
-		for i in range(30):
-		    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-		    s.settimeout(3)
-		    ports = set()
-		    for j in range(3):
-		        s.sendto(b"%d" % j, vip)
-		        data, sender = s.recvfrom(100)
-		        assert sender == vip and data.split()[1] == b"%d" % j, (sender, data)
-		        ports.add(data.split()[0])
-		    assert len(ports) == 1, ports
-		    seen |= ports
-		assert len(seen) == 2, seen
-	END
-	eventually 5 python3 "$WORK/ask.py"
-	dcos marathon app remove echo
-'
+test_case 'UDP: the answer comes from the virtual IP, one socket stays with one task' udp
 
 test_case 'lb killed: virtual IPs work on, and the next lb follows changes' '
 	ten() { for i in 1 2 3 4 5 6 7 8 9 10; do answers; done; }
@@ -125,7 +127,9 @@ test_case 'by the proxy: from the host and from inside a task' '
 	from_inside_a_task
 '
 
-test_case 'by the proxy: a large answer, a hundred requests' '
+test_case 'by the proxy: UDP' udp
+
+test_case 'by the proxy: a hundred requests' '
 	for i in $(seq 100); do echo "url = \"$URL\""; done >"$WORK/many"
 	[ "$(curl -sS -m 20 -K "$WORK/many" | grep -o "all is well" | wc -l)" = 100 ]
 '

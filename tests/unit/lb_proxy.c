@@ -6,8 +6,10 @@
 #include <sched.h>
 #include <sys/socket.h>
 
+#include "net/limits.h"
 #include "net/netlink.h"
 #include "roles/lb/l4.h"
+#include "roles/lb/l4_proxy_udp.h"
 #include "tests/lib/net.h"
 
 #define VIP 0x0b35098bu      /* 11.53.9.139 */
@@ -36,13 +38,13 @@ static void world_close(struct world *w)
 }
 
 /* The table with one VIP of port 80 and these backend ports on loopback (0 ends them); NULL: an empty table. */
-static void apply(struct world *w, const uint16_t *ports)
+static void apply_proto(struct world *w, bool udp, const uint16_t *ports)
 {
 	struct vips v;
 	struct err e = { 0 };
 	vips_init(&v);
 	struct vip *vip = arena_new(&v.arena, struct vip);
-	*vip = (struct vip){ .ip4 = VIP, .port = 80 };
+	*vip = (struct vip){ .ip4 = VIP, .port = 80, .udp = udp };
 	struct vip_backend **at = &vip->backends;
 	for (; ports && *ports; ports++) {
 		*at = arena_new(&v.arena, struct vip_backend);
@@ -55,17 +57,21 @@ static void apply(struct world *w, const uint16_t *ports)
 	vips_fini(&v);
 }
 
-static int server(uint16_t *port)
+static void apply(struct world *w, const uint16_t *ports) { apply_proto(w, false, ports); }
+
+static int server_of(int type, uint16_t *port)
 {
 	struct sock_addr a = net_local(0);
 	int fd;
-	EQ_INT(sock_listen(&a, SOCK_STREAM, &fd, NULL), 0);
+	EQ_INT(sock_listen(&a, type, &fd, NULL), 0);
 	EQ_INT(sock_local_addr(fd, &a, NULL), 0);
 	*port = sock_addr_port(&a);
 	return fd;
 }
 
-/* A non-blocking connection to the VIP; *out_errno 0, or why there is none. */
+static int server(uint16_t *port) { return server_of(SOCK_STREAM, port); }
+
+/* A connection to the VIP; *out_errno 0, or why there is none. */
 static int dial(int *out_errno)
 {
 	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(VIP) };
@@ -215,5 +221,101 @@ TEST(lb_proxy, connections_outlive_the_vip_they_came_by)
 	EQ_INT(receive(&w, client, &byte, 1), 0);
 	(void)close(client);
 	(void)close(listener);
+	world_close(&w);
+}
+
+/* ---- UDP ---- */
+
+/* A connected datagram socket: a refusal shows as an error. */
+static int udp_client(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80), .sin_addr.s_addr = htonl(VIP) };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	TRUE(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0);
+	return fd;
+}
+
+/* The backend gets a datagram and answers it. */
+static void udp_echo(struct world *w, int backend)
+{
+	char text[16];
+	struct sock_addr from = { .len = sizeof(from.storage) };
+	ssize_t n = -1;
+	UNTIL(w->loop, (n = recvfrom(backend, text, sizeof(text), 0, &from.sa, &from.len)) > 0);
+	EQ_INT(sendto(backend, text, (size_t)n, 0, &from.sa, from.len), n);
+}
+
+TEST(lb_proxy, datagrams_go_to_one_backend_and_answers_find_back)
+{
+	struct world w = { 0 };
+	if (!world_open(&w))
+		return;
+	uint16_t ports[3] = { 0 };
+	int backends[2], clients[2];
+	char text[16];
+	for (int i = 0; i < 2; i++)
+		backends[i] = server_of(SOCK_DGRAM, &ports[i]);
+	apply_proto(&w, true, ports);
+	for (int i = 0; i < 2; i++) {
+		clients[i] = udp_client();
+		for (int j = 0; j < 3; j++) {
+			EQ_INT(send(clients[i], "ping", 4, 0), 4);
+			udp_echo(&w, backends[i]);           /* in turn: the i-th client is the i-th backend's, each time */
+			EQ_INT(receive(&w, clients[i], text, sizeof(text)), 4);
+		}
+	}
+	apply_proto(&w, true, (uint16_t[]){ ports[1], 0 });
+	EQ_INT(send(clients[0], "ping", 4, 0), 4);
+	udp_echo(&w, backends[1]);                           /* its backend is gone: another one */
+	EQ_INT(receive(&w, clients[0], text, sizeof(text)), 4);
+	for (int i = 0; i < 2; i++) {
+		(void)close(clients[i]);
+		(void)close(backends[i]);
+	}
+	world_close(&w);
+}
+
+TEST(lb_proxy, datagrams_to_a_vip_without_backends_are_refused)
+{
+	struct world w = { 0 };
+	if (!world_open(&w))
+		return;
+	char byte;
+	apply_proto(&w, true, (uint16_t[]){ 0 });
+	int client = udp_client();
+	EQ_INT(send(client, "x", 1, 0), 1);
+	EQ_INT(receive(&w, client, &byte, 1), -1);
+	EQ_INT(errno, ECONNREFUSED);
+	(void)close(client);
+	world_close(&w);
+}
+
+TEST(lb_proxy, of_too_many_datagram_clients_the_longest_silent_one_is_forgotten)
+{
+	struct world w = { 0 };
+	if (!world_open(&w))
+		return;
+	struct vip_backend b = { .ip4 = INADDR_LOOPBACK };
+	struct sock_addr vip = net_local(0);
+	size_t flows = LIMIT_VIP_FLOWS - 1;                  /* others of the process have the rest */
+	int fd, backend = server_of(SOCK_DGRAM, &b.port), clients[2];
+	EQ_INT(sock_listen(&vip, SOCK_DGRAM, &fd, NULL), 0);
+	EQ_INT(sock_local_addr(fd, &vip, NULL), 0);
+	struct udp_relay *r = udp_relay_new(w.loop, fd, &flows);
+	udp_relay_set(r, &b, 1);
+	for (int i = 0; i < 2; i++) {
+		char text[16];
+		clients[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		TRUE(connect(clients[i], &vip.sa, vip.len) == 0);
+		EQ_INT(send(clients[i], "ping", 4, 0), 4);
+		udp_echo(&w, backend);
+		EQ_INT(receive(&w, clients[i], text, sizeof(text)), 4);
+		EQ_INT(flows, LIMIT_VIP_FLOWS);
+	}
+	udp_relay_free(r);
+	EQ_INT(flows, LIMIT_VIP_FLOWS - 1);
+	for (int i = 0; i < 2; i++)
+		(void)close(clients[i]);
+	(void)close(backend);
 	world_close(&w);
 }
