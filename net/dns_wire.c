@@ -167,15 +167,15 @@ bool dns_answers(const uint8_t *answer, size_t answer_len, const uint8_t *query,
 	return true;
 }
 
-int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q, struct err *e)
+int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *out, struct err *e)
 {
 	struct rd r = { .msg = msg, .len = len };
 	unsigned records;
-	int rc = head_read(&r, q, &records, e);
+	int rc = head_read(&r, out, &records, e);
 	if (rc != 0)
 		return rc;
-	if (q->question_count == 1)
-		rd_edns(&r, records, q);
+	if (out->question_count == 1)
+		rd_edns(&r, records, out);
 	return r.broken ? err_set(e, E_MALFORMED, "a DNS record that cannot be decoded") : 0;
 }
 
