@@ -239,6 +239,7 @@ static void call(struct world *w, mesos_v1_scheduler_Call *c)
 	c->framework_id = &fid;
 	c->has_type = true;
 	EQ_INT(frameworks_call(&w->m, w->sched, c, &e), 0);
+	c->framework_id = NULL;
 	turn(w);
 }
 

@@ -231,6 +231,7 @@ static void sched_call(struct sim *s, struct sim_sched *c, mesos_v1_scheduler_Ca
 	call->framework_id = &fid;
 	call->has_type = true;
 	(void)frameworks_call(&s->m, c->sched, call, &e);      /* "not subscribed" is a fine answer too */
+	call->framework_id = NULL;
 }
 
 static void sched_accept(struct sim *s, struct sim_sched *c)
