@@ -13,12 +13,28 @@
 #include "roles/roles.h"
 
 static const struct command *const groups[] = {
-	app_commands, cluster_commands, config_commands, group_commands, log_commands, marathon_commands, node_commands,
-	service_commands, task_commands,
+	app_commands, cluster_commands, completion_commands, config_commands, group_commands,
+	log_commands, marathon_commands, node_commands, service_commands, task_commands,
 };
 
 #define ROWS_MAX 128                     /* commands there are */
 #define VERSION_TIMEOUT_US (3 * SEC)     /* `dcos --version` is asked when something is wrong */
+
+const struct command *cli_next(const struct command *row)
+{
+	if (!row)
+		return groups[0];
+	if (row[1].words)
+		return row + 1;
+	for (size_t g = 0; g + 1 < ARRAY_LEN(groups); g++) {
+		const struct command *last = groups[g];
+		while (last[1].words)
+			last++;
+		if (last == row)
+			return groups[g + 1];
+	}
+	return NULL;
+}
 
 /* How many words of the row the command line begins with; 0 when it does not begin with all of them. */
 static int matches(const struct command *row, char *const *words, int count)
@@ -38,14 +54,13 @@ const struct command *cli_find(char *const *words, int count, int *out_used)
 {
 	const struct command *best = NULL;
 	*out_used = 0;
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
-		for (const struct command *row = groups[g]; row->words; row++) {
-			int used = matches(row, words, count);
-			if (used <= *out_used)
-				continue;
-			best = row;
-			*out_used = used;
-		}
+	for (const struct command *row = cli_next(NULL); row; row = cli_next(row)) {
+		int used = matches(row, words, count);
+		if (used <= *out_used)
+			continue;
+		best = row;
+		*out_used = used;
+	}
 	return best;
 }
 
@@ -71,12 +86,12 @@ static size_t print_rows(FILE *out, const char *begin)
 {
 	const struct command *rows[ROWS_MAX];
 	size_t n = 0;
-	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
-		for (const struct command *row = groups[g]; row->words; row++)
-			if (cstr_starts(row->words, begin)) {
-				assert(n < ROWS_MAX);
-				rows[n++] = row;
-			}
+	for (const struct command *row = cli_next(NULL); row; row = cli_next(row)) {
+		if (!cstr_starts(row->words, begin))
+			continue;
+		assert(n < ROWS_MAX);
+		rows[n++] = row;
+	}
 	qsort(rows, n, sizeof(rows[0]), by_words);
 	for (size_t i = 0; i < n; i++) {
 		AUTO_FREE char *left = xasprintf("%s %s", rows[i]->words, rows[i]->args);

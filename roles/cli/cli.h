@@ -34,9 +34,11 @@ struct command {
 	const char *help;        /* one line */
 };
 #define CMD_END { .words = NULL }
-extern const struct command app_commands[], cluster_commands[], config_commands[], group_commands[], log_commands[], marathon_commands[],
-	node_commands[], service_commands[], task_commands[];
+extern const struct command app_commands[], cluster_commands[], completion_commands[], config_commands[], group_commands[],
+	log_commands[], marathon_commands[], node_commands[], service_commands[], task_commands[];
 
+/* Every row there is: the first one for NULL, NULL behind the last. */
+const struct command *cli_next(const struct command *row);
 /* The row with the most words that the command line begins with, or NULL; *out_used is how many they are. */
 const struct command *cli_find(char *const *words, int count, int *out_used);
 

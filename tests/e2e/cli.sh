@@ -32,6 +32,17 @@ test_case 'help lists commands; unknown ones fail' '
 	fails "unknown flag --folow, did you mean --follow" dcos task log --folow
 '
 
+test_case 'the shell completes words of commands' '
+	eval "$(dcos completion bash)"
+	COMP_WORDS=(dcos marathon app "") COMP_CWORD=3
+	_dcos
+	[ "${COMPREPLY[*]}" = "add kill list remove restart show start stop update version" ]
+	COMP_WORDS=(dcos mar) COMP_CWORD=1
+	_dcos
+	[ "$(printf "%s\n" "${COMPREPLY[@]}" | sort -u)" = marathon ]
+	fails "there is completion for bash and zsh" dcos completion fish
+'
+
 test_case 'a cluster for the rest' 'start_cluster'
 e2e_cluster=1
 

@@ -104,3 +104,20 @@ TEST(cli_commands, a_property_without_a_name_or_a_value_is_named)
 	EQ_STR(e.text, "'instances' is no property: it wants name=value, such as instances=3");
 	EQ_INT(object_of_pairs(nameless, 1, &out, &e), E_USAGE);
 }
+
+TEST(cli_commands, every_row_is_found_by_its_own_words)
+{
+	size_t count = 0;
+	for (const struct command *row = cli_next(NULL); row; row = cli_next(row), count++) {
+		AUTO_FREE char *words = xstrdup(row->words);
+		char *split[8];
+		int n = 0, used;
+		for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+			split[n++] = word;
+		TRUE(cli_find(split, n, &used) == row);
+		EQ_INT(used, n);
+		TRUE(row->args_min <= row->args_max);
+		TRUE(row->help[0] && row->help[strlen(row->help) - 1] != '.');
+	}
+	TRUE(count > 40);
+}
