@@ -15,7 +15,10 @@
 struct mesos;
 struct sched;       /* one subscribed scheduler connection */
 
-/* Where a scheduler's events go. The event is borrowed. `closed`: the session ended (failover by another, teardown, master steps down). */
+/*
+ * Where a scheduler's events go. The event is borrowed. `closed`: the session ended (failover by another, teardown, master steps
+ * down); struct sched is dead when it returns, as after mesos_disconnect.
+ */
 struct sched_sink {
 	void (*event)(void *arg, const mesos_v1_scheduler_Event *ev);
 	void (*closed)(void *arg, const char *reason);
