@@ -144,6 +144,8 @@ test_case 'a group is one deployment in the order of dependencies' '
 	json ".id == \"/prod\" and ([.apps[].id] == [\"/prod/api\", \"/prod/db\"])"
 	eventually 10 idle
 	expect 422 PUT $M/v2/groups/prod "{\"apps\": [$(app api ", \"dependencies\": [\"../db\"]"), $(app db ", \"dependencies\": [\"../api\"]")]}"
+	expect 422 PUT $M/v2/groups/prod "{\"apps\": [$(app db), $(app db)]}"
+	json ".details[0].errors[0] == \"app '"'/prod/db'"' is named twice\""
 	expect 200 DELETE $M/v2/groups/prod
 	eventually 10 idle
 	expect 404 GET $M/v2/groups/prod

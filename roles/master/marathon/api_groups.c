@@ -126,7 +126,7 @@ struct group_put {
 	yyjson_mut_doc *doc;
 	struct change *change;
 	struct map named;        /* ids of apps in the body; keys only */
-	bool answered;
+	bool answered;           /* req is gone */
 };
 
 static void refuse(struct group_put *p, const char *path, const char *text)
@@ -293,10 +293,10 @@ void api_group_put(struct http_req *r)
 		return;
 	}
 	struct group_put p = { .req = r, .ma = ma, .doc = doc, .change = change_new(ma, r) };
+	p.change->created = r->method == POST;
 	read_body(&p, body, group);
 	map_fini(&p.named);
 	yyjson_mut_doc_free(doc);
-	p.change->created = r->method == POST;
 	if (p.answered)
 		change_free(p.change);
 	else if (http_query_bool(r, "dryRun", false))

@@ -358,6 +358,9 @@ void session_start(struct marathon *ma)
 	AUTO_ARENA struct arena a = ARENA_INIT;
 	struct sched_sink sink = { .event = on_event, .closed = on_closed, .arg = ma };
 	struct err e = { 0 };
+	loop_timer_stop(&ma->retry);
+	if (ma->sched)
+		return;
 	ma->sched = mesos_subscribe(ma->master->mesos, framework_info(ma, &a), true, sink, &e);
 	if (ma->sched)
 		return;
