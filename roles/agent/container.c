@@ -24,8 +24,6 @@
 #define SPEC_PIECE_BYTES 4096
 #define NAMESPACES (CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC)
 
-extern char **environ;
-
 /* What an unprivileged container with an image may do: the set Docker grants. */
 static const uint8_t granted[] = {
 	CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FSETID, CAP_FOWNER, CAP_MKNOD, CAP_NET_RAW, CAP_SETGID, CAP_SETUID, CAP_SETFCAP,

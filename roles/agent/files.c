@@ -179,13 +179,13 @@ static void get_browse(struct http_req *r)
 	jw_arr(&w, NULL);
 	DIR *d = S_ISDIR(st.st_mode) ? fdopendir(fd) : NULL;
 	if (d) {
+		int dir_fd = MOVE_FD(fd);            /* closed with d */
 		char **names = arena_array(&r->arena, char *, LIMIT_FILES_BROWSE);
 		size_t n = read_names(d, &r->arena, names);
 		for (size_t i = 0; i < n; i++)
-			if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			if (fstatat(dir_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
 				write_entry(&w, path, names[i], &st);
 		(void)closedir(d);
-		fd = -1;
 	} else {
 		write_entry(&w, path, NULL, &st);
 	}

@@ -298,14 +298,14 @@ static void resolv_conf(const dcos_ContainerSpec *s, struct buf *out)
 static int write_etc(const dcos_ContainerSpec *s, int root_fd, struct err *e)
 {
 	AUTO_BUF struct buf resolv = BUF_INIT, hosts = BUF_INIT;
-	char name[256] = "";
+	char host[256] = "", name[260];
 	resolv_conf(s, &resolv);
 	read_host_file("/etc/hosts", &hosts);
 	if (hosts.len == 0)
 		buf_puts(&hosts, "127.0.0.1 localhost\n");
-	if (gethostname(name, sizeof(name) - 2) != 0)
+	if (gethostname(host, sizeof(host) - 1) != 0)
 		return err_sys(e, "read the host's name");
-	(void)strcat(name, "\n");
+	(void)snprintf(name, sizeof(name), "%s\n", host);
 	int rc = make_file_in(root_fd, "/etc/resolv.conf", buf_cstr(&resolv), resolv.len, e);
 	if (rc == 0)
 		rc = make_file_in(root_fd, "/etc/hosts", buf_cstr(&hosts), hosts.len, e);

@@ -102,7 +102,7 @@ static void on_registered(struct rpc_call *c, struct str reply, const struct err
 {
 	struct agent *a = container_of(c, struct agent, register_call);
 	AUTO_ARENA struct arena arena = ARENA_INIT;
-	dcos_AgentRegistered msg;
+	dcos_AgentRegistered msg = { .agent_id = NULL };
 	struct err e = *failure;
 	if (e.code == 0)
 		(void)pb_read(&arena, dcos_AgentRegistered_fields, reply, &msg, &e);

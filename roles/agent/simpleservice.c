@@ -17,8 +17,6 @@
 #define DEFAULT_PORT 9876
 #define HEALTH_DELAY_MAX_MS 60000
 
-extern char **environ;
-
 struct service {
 	struct loop *loop;
 	const char *version;

@@ -64,7 +64,7 @@ static void update_free(struct status_update *u)
 void task_free(struct task *t)
 {
 	while (!list_empty(&t->updates))
-		update_free(list_entry(t->updates.next, struct status_update, link));
+		update_free(list_entry(list_pop(&t->updates), struct status_update, link));
 	image_job_cancel(t->image);
 	destroy_cancel(&t->destroy);
 	child_forget(&t->executor);
