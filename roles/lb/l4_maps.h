@@ -6,6 +6,8 @@
 
 #define L4_SERVICES_MAX 16384
 #define L4_BACKENDS_MAX 262144
+#define L4_PEERS 65536
+#define L4_SENDERS_MAX 16384
 
 struct l4_vip {
 	__u32 ip;
@@ -32,8 +34,12 @@ struct l4_addr {
 	__u16 pad;
 };
 
-/* Kept with a connected socket: getpeername shows the VIP. */
+/*
+ * What a socket connected to: getpeername shows the VIP. In an array, at cookie % L4_PEERS. Cookies are given in sequence, so only
+ * a socket with L4_PEERS younger ones that connected to VIPs is forgotten; it then sees its backend.
+ */
 struct l4_peer {
+	__u64 cookie;             /* of the socket */
 	struct l4_addr vip, backend;
 };
 
