@@ -24,7 +24,7 @@ struct agent_config {
 	char *attributes, *resources, *default_role;
 	char *dns;                       /* FLAG_LIST of nameservers for containers */
 	bool public, isolate, cfs;
-	int64_t registration_timeout_us, reregistration_timeout_us, recovery_timeout_us, shutdown_grace_us;
+	int64_t registration_timeout_us, reregistration_timeout_us, recovery_timeout_us;
 	int64_t gc_delay_us, disk_watch_us;
 };
 extern const struct flag agent_flags[];
@@ -77,7 +77,8 @@ struct agent {
 
 	struct leader *leader;
 	struct rpc_call register_call;
-	struct loop_timer register_retry, ping_silence;
+	struct loop_timer register_retry, ping_silence, ending;
+	int64_t ending_us;               /* when waiting for the last tasks ends, after AGENT_SHUTDOWN */
 	int64_t ping_timeout_us;
 	bool registered;                 /* with the master we are connected to */
 	bool ready_told;
@@ -228,6 +229,7 @@ int recover_all(struct agent *a, struct err *e);                  /* recover.c *
 void register_start(struct agent *a);                             /* register.c */
 void register_save_agent(struct agent *a);
 int executor_api_listen(struct agent *a, struct err *e);          /* executor_api.c */
+void executor_api_expect(struct task *t);
 void destroy_start(struct destroy_op *op, struct agent *a, const char *container_id, void (*done)(struct destroy_op *op));
 void destroy_cancel(struct destroy_op *op);                       /* destroy.c */
 char *agent_container_cgroup(const struct agent *a, const char *container_id);  /* heap; NULL without isolation */

@@ -5,9 +5,28 @@
  */
 #include "roles/agent/agent_int.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 
 #include "net/base/log.h"
+
+static void on_not_back(struct loop_timer *timer)
+{
+	struct task *t = container_of(timer, struct task, deadline);
+	if (t->peer || t->terminal)
+		return;
+	LOG(WARN, "executor did not come back", "container=%s pid=%d", t->container_id, (int)t->executor_pid);
+	(void)kill(t->executor_pid, SIGKILL);
+	task_executor_lost(t, mesos_v1_TaskStatus_Reason_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+			   "Executor did not come back in time");
+}
+
+/* It lives and is to connect (again): give it some time. */
+void executor_api_expect(struct task *t)
+{
+	struct agent *a = t->agent;
+	loop_timer_start(a->node.loop, &t->deadline, a->config.reregistration_timeout_us, on_not_back);
+}
 
 static void bind_peer(struct task *t, struct rpc_peer *p)
 {
@@ -82,8 +101,11 @@ static void on_update(struct rpc_peer *p, struct rpc_req *req UNUSED, struct str
 static void on_closed(struct rpc_peer *p, const struct err *e UNUSED)
 {
 	struct task *t = rpc_peer_user(p);
-	if (t && t->peer == p)
-		t->peer = NULL;
+	if (!t || t->peer != p)
+		return;
+	t->peer = NULL;
+	if (t->phase == PHASE_LAUNCHED && !t->terminal)
+		executor_api_expect(t);
 }
 
 static const struct rpc_method methods[] = {

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -52,17 +51,6 @@ static void on_gone(struct child *c, int status UNUSED)
 		task_executor_lost(t, mesos_v1_TaskStatus_Reason_REASON_EXECUTOR_TERMINATED, "Executor terminated");
 }
 
-static void on_not_back(struct loop_timer *timer)
-{
-	struct task *t = container_of(timer, struct task, deadline);
-	if (t->peer || t->terminal)
-		return;
-	LOG(WARN, "executor did not come back", "container=%s pid=%d", t->container_id, (int)t->executor_pid);
-	(void)kill(t->executor_pid, SIGKILL);
-	task_executor_lost(t, mesos_v1_TaskStatus_Reason_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
-			   "Executor did not come back after the agent's restart");
-}
-
 /* The same process as when the row was written, not one that got its number. */
 static bool executor_lives(const struct task *t)
 {
@@ -78,7 +66,7 @@ static void watch_executor(struct task *t)
 		task_executor_lost(t, mesos_v1_TaskStatus_Reason_REASON_EXECUTOR_TERMINATED, "Executor terminated while the agent was away");
 		return;
 	}
-	loop_timer_start(a->node.loop, &t->deadline, a->config.reregistration_timeout_us, on_not_back);
+	executor_api_expect(t);
 }
 
 static int restore_update(struct task *t, const mesos_v1_TaskStatus *s, struct err *e)

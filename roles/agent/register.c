@@ -11,6 +11,8 @@
 #define REGISTER_TIMEOUT_US (30 * SEC)
 #define RETRY_US (500 * MSEC)
 #define SILENCE_DEFAULT_US (75 * SEC)
+#define ENDING_LOOK_US (100 * MSEC)
+#define ENDING_MAX_US (60 * SEC)
 
 static void register_now(struct agent *a);
 static void follow(struct agent *a);
@@ -253,6 +255,19 @@ static void on_framework_shutdown(struct rpc_peer *p, struct rpc_req *req UNUSED
 	}
 }
 
+/* The agent ends with its last task, or when they take too long. */
+static void on_ending(struct loop_timer *t)
+{
+	struct agent *a = container_of(t, struct agent, ending);
+	size_t left = 0;
+	list_each(&a->tasks, it)
+		left += !list_entry(it, struct task, link)->terminal;
+	if (left == 0 || loop_now_us(a->node.loop) >= a->ending_us)
+		loop_stop(a->node.loop);
+	else
+		loop_timer_start(a->node.loop, &a->ending, ENDING_LOOK_US, on_ending);
+}
+
 static void on_agent_shutdown(struct rpc_peer *p, struct rpc_req *req UNUSED, struct str payload)
 {
 	struct agent *a = leader_arg(p);
@@ -264,7 +279,8 @@ static void on_agent_shutdown(struct rpc_peer *p, struct rpc_req *req UNUSED, st
 	LOG(ERROR, "the master ends this agent", "message=%s", msg.message ? msg.message : "");
 	list_each_safe(&a->tasks, it)
 		task_kill(list_entry(it, struct task, link), NULL);
-	loop_stop(a->node.loop);
+	a->ending_us = loop_now_us(a->node.loop) + ENDING_MAX_US;
+	loop_timer_start(a->node.loop, &a->ending, ENDING_LOOK_US, on_ending);
 }
 
 static const struct rpc_method methods[] = {
