@@ -25,7 +25,7 @@ SOURCES = libev lmdb mbedtls nanopb yyjson zlib nghttp2 raft libzstd libarchive 
 # Debian packages: to build, to test, to analyse (make lint, san, fuzz-*).
 PACKAGES_build = gcc libc6-dev musl-tools clang bpftool libbpf-dev linux-libc-dev protobuf-compiler python3-protobuf \
 	gperf bzip2 xz-utils
-PACKAGES_test  = curl jq python3 iproute2 bind9-dnsutils procps util-linux
+PACKAGES_test  = busybox-static curl jq python3 iproute2 bind9-dnsutils procps util-linux
 PACKAGES_check = clang-tidy shellcheck libclang-rt-14-dev
 
 # ---- Where things are ----
