@@ -143,25 +143,39 @@ static int64_t lines_asked(struct http_req *r)
 	int64_t n;
 	if (!skip.p || !str_i64(skip, &n) || n >= 0)
 		return LINES_DEFAULT;
-	return MIN(-n, (int64_t)LINES_MAX);
+	return -MAX(n, -(int64_t)LINES_MAX);
 }
 
-static int read_tail(const char *path, struct buf *out, struct err *e)
+/* The last `want` bytes, or all if there are fewer; *out_all tells. */
+static int read_end(int fd, off_t size, size_t want, struct buf *out, bool *out_all, struct err *e)
+{
+	*out_all = size <= (off_t)want;
+	size_t len = *out_all ? (size_t)size : want;
+	buf_reset(out);
+	uint8_t *at = buf_room(out, len + 1);      /* never without room, so that `at` is a place */
+	ssize_t n = at ? pread(fd, at, len, size - (off_t)len) : -1;
+	if (n < 0)
+		return err_sys(e, "read a log");
+	buf_grew(out, (size_t)n);
+	return 0;
+}
+
+/* The last lines of a file: reads from its end, four times as much each time there are too few. */
+static int read_lines(const char *path, int64_t lines, struct buf *out, size_t *out_start, struct err *e)
 {
 	struct stat st;
 	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
+	bool all = false;
+	if (fd < 0 || fstat(fd, &st) != 0)
 		return err_sys(e, "open '%s'", path);
-	if (fstat(fd, &st) != 0)
-		return err_sys(e, "look at '%s'", path);
-	off_t from = st.st_size > READ_BYTES_MAX ? st.st_size - READ_BYTES_MAX : 0;
-	size_t want = (size_t)(st.st_size - from);
-	uint8_t *at = buf_room(out, want + 1);
-	ssize_t n = at ? pread(fd, at, want, from) : -1;
-	if (n < 0)
-		return err_sys(e, "read '%s'", path);
-	buf_grew(out, (size_t)n);
-	return 0;
+	for (size_t want = COPY_BYTES; ; want *= 4) {
+		int rc = read_end(fd, st.st_size, want, out, &all, e);
+		if (rc != 0)
+			return rc;
+		*out_start = tail_start((const char *)out->data, out->len, lines);
+		if (*out_start > 0 || all || want >= READ_BYTES_MAX)
+			return 0;
+	}
 }
 
 static void get_component(struct http_req *r)
@@ -169,17 +183,16 @@ static void get_component(struct http_req *r)
 	struct logs *lg = r->arg;
 	AUTO_BUF struct buf text = BUF_INIT;
 	struct err e = { 0 };
+	size_t start = 0;
 	if (!name_ok(r->params[0])) {
 		http_reply_text(r, 400, "a component's name is lower-case letters, digits and '-'\n");
 		return;
 	}
 	AUTO_FREE char *path = node_path(&lg->node, STR_FMT ".log", STR_ARG(r->params[0]));
-	if (read_tail(path, &text, &e) != 0) {
+	if (read_lines(path, lines_asked(r), &text, &start, &e) != 0)
 		http_reply_err(r, &e);
-		return;
-	}
-	size_t at = tail_start((const char *)text.data, text.len, lines_asked(r));
-	http_reply(r, 200, "text/plain", str_from(buf_view(&text), at));
+	else
+		http_reply(r, 200, "text/plain", str_from(buf_view(&text), start));
 }
 
 static const struct route log_routes[] = {
