@@ -121,7 +121,8 @@ TEST(marathon_records, new_leader_loads_apps_instances_failures_and_locks)
 	rec_Deployment d = { .id = "d1", .version = (char *)version(1), .actions = &scale, .actions_count = 1, .originals = &original, .originals_count = 1 };
 	rec_App row = app("/x", 1);
 	rec_Instance in = { .task_id = "x.1", .app_id = "/x", .app_version = (char *)version(1), .agent_id = "S0", .host = "h", .agent_ip = "10.0.0.1",
-			    .ports = &port, .ports_count = 1, .has_state = true, .state = mesos_v1_TaskState_TASK_RUNNING, .has_killing = true, .killing = true };
+			    .ports = &port, .ports_count = 1, .has_state = true, .state = mesos_v1_TaskState_TASK_RUNNING,
+			    .has_killing = true, .killing = true };
 	rec_Instance stray = { .task_id = "gone.1", .app_id = "/gone", .app_version = (char *)version(1), .agent_id = "S0", .host = "h", .agent_ip = "h" };
 	rec_TaskFailure f = { .app_id = "/x", .task_id = "x.0", .has_state = true, .state = mesos_v1_TaskState_TASK_FAILED, .message = "it fell" };
 	struct err e;

@@ -338,21 +338,16 @@ void changes_cancel(struct marathon *ma)
 
 /* ---- parked requests ---- */
 
-struct parked {
+struct parked {                 /* in the request's arena */
 	struct list link;
 	struct http_req *req;
 };
 
-static void on_parked_gone(struct http_req *r)
-{
-	struct parked *p = r->user;
-	list_remove(&p->link);
-	free(p);
-}
+static void on_parked_gone(struct http_req *r) { list_remove(&((struct parked *)r->user)->link); }
 
 void request_park(struct marathon *ma, struct http_req *r)
 {
-	struct parked *p = xcalloc(1, sizeof(*p));
+	struct parked *p = arena_new(&r->arena, struct parked);
 	p->req = r;
 	r->user = p;
 	r->gone = on_parked_gone;
@@ -366,11 +361,7 @@ void requests_unpark(struct marathon *ma)
 		n++;
 	/* Those that must wait again park again, behind the ones that are taken here. */
 	for (; n > 0 && !list_empty(&ma->parked); n--) {
-		struct parked *p = list_entry(ma->parked.next, struct parked, link);
-		struct http_req *r = p->req;
-		assert(list_linked(&p->link));
-		list_remove(&p->link);
-		free(p);
+		struct http_req *r = list_entry(list_pop(&ma->parked), struct parked, link)->req;
 		r->user = NULL;
 		r->gone = NULL;
 		r->route->fn(r);
