@@ -33,6 +33,19 @@ test_case 'up and down leave nothing, twice' '
 	done
 '
 
+test_case 'resolv.conf is pointed at the cluster where asked, and given back' '
+	printf "nameserver 127.0.0.1\nsearch example.org\n" >/etc/resolv.conf
+	cp /etc/resolv.conf "$WORK/before"
+	start_cluster --agents 0 --public-agents 0 --resolv-conf
+	grep -q "^nameserver 192.168.65.1$" /etc/resolv.conf
+	eventually 5 dig +short +tries=1 leader.mesos
+	stop_cluster
+	cmp /etc/resolv.conf "$WORK/before"
+	start_cluster --agents 0 --public-agents 0
+	cmp /etc/resolv.conf "$WORK/before"
+	stop_cluster
+'
+
 test_case 'status shows every process, for people and for machines' '
 	start_cluster
 	dcos-node status --state-dir "$WORK/state" | grep -q "18 of 18 ready"
