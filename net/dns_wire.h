@@ -40,7 +40,7 @@ struct dns_query {
 /* The message is an answer (QR is set), even if nothing else in it can be read. */
 bool dns_is_response(const uint8_t *msg, size_t len);
 /* E_MALFORMED; q->id is set when at least the id could be read. */
-int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *q, struct err *e);
+int dns_query_parse(const uint8_t *msg, size_t len, struct dns_query *out, struct err *e);
 /* `answer` is a response to `query`: same id, same question (letter case aside). Its records are not looked at. */
 bool dns_answers(const uint8_t *answer, size_t answer_len, const uint8_t *query, size_t query_len);
 /* The answer was cut to fit (TC). */
