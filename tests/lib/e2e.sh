@@ -39,6 +39,7 @@ if [ -z "${E2E_INSIDE:-}" ]; then
 		for file in cpuset.cpus cpuset.mems; do
 			[ ! -f "$group/$file" ] || [ -s "$group/cgroup.controllers" ] || cat "$at/$file" >"$group/$file"
 		done
+		[ ! -f "$group/cpu.shares" ] || echo "${E2E_CPU_SHARES:-1024}" >"$group/cpu.shares"
 		echo $$ >"$group/cgroup.procs" 2>/dev/null && cgroups="$cgroups $group" || rmdir "$group"
 	done </proc/self/mountinfo
 
