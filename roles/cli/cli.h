@@ -50,7 +50,7 @@ const struct command *cli_find(char *const *words, int count, int *out_used);
 #define FLAG_COMPLETED { "completed", FLAG_BOOL, FLAG_AT(completed), "false", 0, 0, NULL, "completed tasks" }
 #define FLAG_FORCE { "force", FLAG_BOOL, FLAG_AT(force), "false", 0, 0, NULL, "override a running deployment" }
 
-/* URL of the attached cluster without a slash at the end. E_NOTFOUND says how to attach one. */
+/* URL of the attached cluster without a slash at the end. E_NOTFOUND says how to attach one. DCOS_URL, DCOS_ACS_TOKEN, DCOS_TIMEOUT. */
 int cli_url(struct cli *c, const char **out, struct err *e);
 
 /* ---- requests (client.c): run the loop until the answer is there ---- */

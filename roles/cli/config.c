@@ -10,6 +10,8 @@
 #include "roles/cli/cli.h"
 #include "roles/node.h"
 
+#define TIMEOUT_SECONDS_MAX 86400
+
 static int clusters_dir(char **out, struct err *e)
 {
 	const char *dir = getenv("DCOS_DIR"), *home = getenv("HOME");
@@ -86,38 +88,37 @@ int config_path(char **out, struct err *e)
 	return 0;
 }
 
-int config_get(const char *key, char **out, struct err *e)
+/* Environment beats file; a token of the file is for the file's cluster only. */
+static int load_cluster(struct cli *c, struct err *e)
 {
 	AUTO_SETTINGS struct settings s = { 0 };
 	AUTO_FREE char *path = NULL;
-	int rc = config_path(&path, e);
-	if (rc == 0)
+	const char *env_url = getenv("DCOS_URL"), *env_token = getenv("DCOS_ACS_TOKEN"), *env_timeout = getenv("DCOS_TIMEOUT");
+	int64_t seconds;
+	int rc = env_url ? 0 : config_path(&path, e);
+	if (rc == 0 && path)
 		rc = settings_load(&s, path, e);
 	if (rc != 0)
 		return rc;
-	const char *value = settings_get(&s, key, NULL);
-	if (!value)
-		return err_set(e, E_NOTFOUND, "Property '%s' doesn't exist", key);
-	*out = xstrdup(value);
+	const char *url = env_url ? env_url : settings_get(&s, "core.dcos_url", NULL);
+	const char *token = env_token ? env_token : settings_get(&s, "core.dcos_acs_token", NULL);
+	const char *timeout = env_timeout ? env_timeout : settings_get(&s, "core.timeout", NULL);
+	if (!url)
+		return err_set(e, E_NOTFOUND, "'%s' has no core.dcos_url; `dcos config set core.dcos_url http://…` sets it", path);
+	if (timeout && (!str_i64(str_of(timeout), &seconds) || seconds < 1 || seconds > TIMEOUT_SECONDS_MAX))
+		return err_set(e, E_INVALID, "the timeout wants 1 to %d seconds, not '%s'", TIMEOUT_SECONDS_MAX, timeout);
+	c->url = xstrdup(url);
+	c->token = token ? xstrdup(token) : NULL;
+	if (timeout)
+		c->timeout_us = seconds * SEC;
 	return 0;
 }
 
 int cli_url(struct cli *c, const char **out, struct err *e)
 {
-	const char *env_url = getenv("DCOS_URL"), *env_token = getenv("DCOS_ACS_TOKEN");
-	struct err none = { 0 };
-	int rc = 0;
-	bool known = c->url != NULL;
-	if (!known && env_url)
-		c->url = xstrdup(env_url);
-	else if (!known)
-		rc = config_get("core.dcos_url", &c->url, e);
+	int rc = c->url ? 0 : load_cluster(c, e);
 	if (rc != 0)
 		return rc;
-	if (!known && env_token)
-		c->token = xstrdup(env_token);
-	else if (!known && !env_url)
-		(void)config_get("core.dcos_acs_token", &c->token, &none);    /* a cluster may want none */
 	size_t len = strlen(c->url);
 	while (len > 0 && c->url[len - 1] == '/')
 		c->url[--len] = '\0';

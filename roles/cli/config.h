@@ -18,8 +18,6 @@ int config_register(const char *cluster_id, const char *name, const char *url, s
 int config_attach(const char *cluster_id, struct err *e);
 /* Path of the attached cluster's dcos.toml, heap. DCOS_CLUSTER, an id or a name, stands in for the mark. E_NOTFOUND, E_CONFLICT. */
 int config_path(char **out, struct err *e);
-/* One setting of the attached cluster, heap. E_NOTFOUND. */
-int config_get(const char *key, char **out, struct err *e);
 /* fn for each configured cluster until it returns false; one that cannot be read has no settings. */
 int cluster_each(bool (*fn)(void *arg, struct cluster *cl), void *arg, struct err *e);
 /* Forget a cluster: its directory goes. */

@@ -63,6 +63,8 @@ test_case 'config set, show, unset' '
 	[ "$(dcos config set core.timeout 7)" = "[core.timeout]: set to '"'7'"'" ]
 	[ "$(dcos config set core.timeout 8)" = "[core.timeout]: changed from '"'7' to '8'"'" ]
 	[ "$(dcos config show core.timeout)" = 8 ]
+	dcos node >/dev/null
+	DCOS_TIMEOUT=soon fails "the timeout wants 1 to 86400 seconds" dcos node
 	[ "$(dcos config unset core.timeout)" = "Removed [core.timeout]" ]
 	fails "Property '"'core.timeout'"'" dcos config show core.timeout
 	dcos config validate
