@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -254,6 +255,25 @@ int nl_addr_add(const char *name, uint32_t ip4, int prefix, struct err *e)
 int nl_addr_del(const char *name, uint32_t ip4, int prefix, struct err *e)
 {
 	return nl_addr(RTM_DELADDR, 0, name, ip4, prefix, EADDRNOTAVAIL, e);
+}
+
+int nl_addr_del_within(const char *name, uint32_t net4, int prefix, struct err *e)
+{
+	struct ifaddrs *all = NULL;
+	uint32_t mask = prefix == 0 ? 0 : ~0u << (32 - prefix);
+	int rc = 0;
+	if (getifaddrs(&all) != 0)
+		return err_sys(e, "list the addresses of this machine");
+	for (const struct ifaddrs *a = all; a && rc == 0; a = a->ifa_next) {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)a->ifa_addr, *own = (const struct sockaddr_in *)a->ifa_netmask;
+		if (!in || !own || in->sin_family != AF_INET || strcmp(a->ifa_name, name) != 0)
+			continue;
+		uint32_t ip4 = ntohl(in->sin_addr.s_addr);
+		if ((ip4 & mask) == (net4 & mask))
+			rc = nl_addr_del(name, ip4, __builtin_popcount(own->sin_addr.s_addr), e);
+	}
+	freeifaddrs(all);
+	return rc;
 }
 
 /* ---- Routes ---- */

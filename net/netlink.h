@@ -12,6 +12,7 @@ int nl_link_master(const char *name, const char *bridge, struct err *e);
 int nl_link_del(const char *name, struct err *e);                                     /* absent: fine */
 int nl_addr_add(const char *name, uint32_t ip4, int prefix, struct err *e);           /* host byte order; exists: fine */
 int nl_addr_del(const char *name, uint32_t ip4, int prefix, struct err *e);
+int nl_addr_del_within(const char *name, uint32_t net4, int prefix, struct err *e);   /* every IPv4 address of that network; none: fine */
 int nl_route_add(uint32_t ip4, int prefix, uint32_t gateway, const char *dev, struct err *e);
 int nl_route_unreachable(uint32_t ip4, int prefix, bool add, struct err *e);          /* add: exists: fine; del: absent: fine */
 /* Named network namespace: a new one pinned at `path` by a bind mount (the caller stays where it is). */

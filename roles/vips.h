@@ -14,6 +14,7 @@
 
 #define VIP_NAMED_FIRST 0x0b000000u    /* 11.0.0.0 */
 #define VIP_NAME_MAX 253               /* longer ones could not be asked for */
+#define VIP_NAMED_PREFIX 8
 #define VIP_NAMED_COUNT 0x00ffffffu    /* N = max - min of the shipped range */
 
 struct vip_backend {

@@ -311,6 +311,8 @@ int isolate_down(const struct plan *p, struct err *e)
 		rc = nl_link_del(p->config->bridge, e);
 	if (rc == 0)
 		rc = nl_route_unreachable(VIP_NET, VIP_PREFIX, false, e);
+	if (rc == 0)
+		rc = nl_addr_del_within("lo", VIP_NET, VIP_PREFIX, e);      /* of a proxy that was killed */
 	return rc;
 }
 

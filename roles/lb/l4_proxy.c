@@ -320,6 +320,9 @@ static int proxy_open(struct loop *l, const struct l4_config *c, struct l4 **out
 	(void)c;
 	if (geteuid() != 0)
 		return err_set(e, E_UNSUPPORTED, "virtual IPs need root");
+	int rc = nl_addr_del_within(DEVICE, VIP_NAMED_FIRST, VIP_NAMED_PREFIX, e);    /* of one that was killed */
+	if (rc != 0)
+		return rc;
 	struct l4 *l4 = xcalloc(1, sizeof(*l4));
 	l4->loop = l;
 	list_init(&l4->passes);

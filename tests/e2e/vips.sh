@@ -139,6 +139,14 @@ test_case 'by the proxy: lb killed, the next one serves' '
 	eventually 5 answers
 '
 
+test_case 'by the proxy: addresses of virtual IPs that are no more do not stay' '
+	ip -4 addr show lo | grep 11.53.9.139
+	ip addr add 11.7.7.7/32 dev lo               # as if left by one that was killed
+	kill_lb host
+	eventually 5 answers
+	not sh -c "ip -4 addr show lo | grep 11.7.7.7"
+'
+
 test_case 'by the proxy: the last task gone: fails at once' '
 	dcos marathon app update sise instances=0
 	eventually 15 running sise 0

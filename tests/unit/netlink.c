@@ -173,3 +173,18 @@ TEST(netlink, errors_name_the_interface)
 	EQ_INT(nl_veth_add("taken0", "peer0", -1, NULL, &e), E_IO);
 	EQ_STR(e.text, "make interface pair 'taken0' and 'peer0': File exists");
 }
+
+TEST(netlink, all_addresses_of_a_network_are_removed_and_no_others)
+{
+	if (!begin())
+		return;
+	ok(nl_addr_add("lo", IP(11, 0, 0, 1), 32, &e));
+	ok(nl_addr_add("lo", IP(11, 53, 9, 139), 32, &e));
+	ok(nl_addr_add("lo", IP(12, 0, 0, 1), 32, &e));
+	ok(nl_addr_del_within("lo", IP(11, 0, 0, 0), 8, &e));
+	ok(nl_addr_del_within("lo", IP(11, 0, 0, 0), 8, &e));
+	EQ_INT(send_to(IP(11, 0, 0, 1)), ENETUNREACH);
+	EQ_INT(send_to(IP(11, 53, 9, 139)), ENETUNREACH);
+	EQ_INT(send_to(IP(12, 0, 0, 1)), 0);
+	EQ_INT(send_to(IP(127, 0, 0, 1)), 0);
+}
