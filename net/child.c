@@ -155,8 +155,11 @@ static bool child_set_stdio(const struct child_spec *spec)
 
 static _Noreturn void child_run(const struct child_spec *spec, char *const *envp, pid_t parent, int exe_fd, int report_fd)
 {
+	/* By system call, since libc keeps some signals to itself and our parent may have ignored those too. An all-zero action is
+	   SIG_DFL; SIGKILL and SIGSTOP are refused, as they should be. */
+	static const struct { unsigned long words[4]; } by_default;
 	for (int signo = 1; signo < NSIG; signo++)
-		(void)signal(signo, SIG_DFL);        /* refused for SIGKILL, SIGSTOP and libc's own, as it should be */
+		(void)syscall(SYS_rt_sigaction, signo, &by_default, NULL, 8);
 	sigset_t none;
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "net/base/log.h"
 #include "net/base/time.h"
@@ -18,6 +19,7 @@
 #include "proto/records.pb.h"
 
 #define STATE_DIR_FORMAT 1
+#define STATE_RESERVE_BYTES ((uint64_t)(2 * LIMIT_OP_BYTES))   /* the largest command, in the log and in LMDB */
 #define FORMAT_BYTES 64                  /* of the file `format` that are looked at */
 #define STATE_FEATURE_LEVEL 1            /* of this build; the lowest of all members once there are several */
 #define CHECKPOINT_BYTES ((uint64_t)(64 * MIB))
@@ -139,6 +141,21 @@ static const struct op_row *find_row(const struct store *s, uint32_t op)
 	return NULL;
 }
 
+/*
+ * What is taken is applied: a command that fits into the log's preallocated segment but not into LMDB would wait for space, and
+ * its proposer with it. So the last room is kept for what is under way.
+ */
+static int check_room(const struct store *s, struct err *e)
+{
+	struct statvfs fs;
+	if (statvfs(s->dir, &fs) != 0)
+		return 0;               /* the write itself will tell */
+	if ((uint64_t)fs.f_bavail * fs.f_frsize >= STATE_RESERVE_BYTES)
+		return 0;
+	return err_set(e, E_NOSPACE, "less than %d MiB are free on the disk of '%s'; nothing is changed until there is more",
+		       (int)(STATE_RESERVE_BYTES / MIB), s->dir);
+}
+
 static int check_command(const struct store *s, uint32_t op, size_t payload_bytes, struct err *e)
 {
 	const struct op_row *row = find_row(s, op);
@@ -151,7 +168,7 @@ static int check_command(const struct store *s, uint32_t op, size_t payload_byte
 		return err_set(e, E_TOOBIG, "a change of %zu bytes is over the limit of %d", payload_bytes, LIMIT_OP_BYTES);
 	if (row->feature_level > STATE_FEATURE_LEVEL)
 		return err_set(e, E_UNSUPPORTED, "%s has to wait until every master runs the newer version", row->name);
-	return s->full.code != 0 ? err_set(e, s->full.code, "%s", s->full.text) : 0;
+	return s->full.code != 0 ? err_set(e, s->full.code, "%s", s->full.text) : check_room(s, e);
 }
 
 static void come_again(struct loop_defer *d)

@@ -75,7 +75,7 @@ test_case 'a corrupt state directory' '
 
 test_case 'a full disk refuses writes and loses nothing' '
 	mkdir -p "$WORK/full"
-	mount -t tmpfs -o size=40m tmpfs "$WORK/full"
+	mount -t tmpfs -o size=64m tmpfs "$WORK/full"
 	start_cluster_full() { dcos-node up --detach --state-dir "$WORK/full/state" --agents 1 --public-agents 0; }
 	start_cluster_full
 	expect 201 POST /service/marathon/v2/apps "{\"id\": \"/kept\", \"cmd\": \"sleep 1000\", \"cpus\": 0.01, \"mem\": 32}"
