@@ -14,22 +14,32 @@
 
 /* ---- labels ---- */
 
+static void trim_dashes(struct buf *out, size_t start)
+{
+	while (out->len > start && out->data[out->len - 1] == '-')
+		out->len--;
+}
+
+/* Cut at LABEL_MAX; where the cut leaves dashes at the end, what follows takes their place. */
 void mesos_label(struct buf *out, struct str text)
 {
-	size_t start = out->len;
+	size_t start = out->len, cut_at = SIZE_MAX;
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.p[i];
 		if (c >= 'A' && c <= 'Z')
 			c = (char)(c - 'A' + 'a');
 		if (c == '.' || c == '_')
 			c = '-';
+		if (cut_at == SIZE_MAX && out->len - start == LABEL_MAX) {
+			trim_dashes(out, start);
+			cut_at = out->len;
+		}
 		bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-		bool dash = c == '-' && out->len > start;
+		bool dash = c == '-' && out->len > start && out->len != cut_at;
 		if ((letter || dash) && out->len - start < LABEL_MAX)
 			buf_putc(out, c);
 	}
-	while (out->len > start && out->data[out->len - 1] == '-')
-		out->len--;
+	trim_dashes(out, start);
 }
 
 /* Framework names keep their dots: each part is a label. */

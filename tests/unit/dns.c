@@ -206,6 +206,21 @@ TEST(dns_records, names_of_masters_agents_and_tasks)
 	records_fini(&c.r);
 }
 
+#define A62 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+TEST(dns_records, task_names_become_labels_as_in_mesos_dns)
+{
+	static const struct { const char *name, *label; } rows[] = {
+		{ "web.shop", "web-shop" }, { "-Web_Shop-", "web-shop" }, { "a b/c", "abc" }, { "---", "" }, { "", "" },
+		{ A62 "bc", A62 "b" }, { A62 "--bcd", A62 "b" }, { A62 "----", A62 },
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_BUF struct buf out = BUF_INIT;
+		mesos_label(&out, str_of(rows[i].name));
+		EQ_STR(buf_cstr(&out), rows[i].label);
+	}
+}
+
 TEST(dns_records, the_hash_of_a_task_id_is_mesos_dns)
 {
 	char hash[6];
