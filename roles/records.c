@@ -147,6 +147,7 @@ void records_add_master(struct records *r, const dcos_ViewMaster *m)
 	(void)snprintf(name, sizeof(name), "master%zu.mesos", r->master_count++);
 	add_a(r, name, ip4);
 	add_a(r, "master.mesos", ip4);
+	add_a(r, "ns1.mesos", ip4);
 	add_a(r, "master.dcos.thisdcos.directory", ip4);
 	if (!m->has_leader || !m->leader)
 		return;
@@ -365,27 +366,37 @@ static const struct zone *zone_of(const char *name)
 
 bool records_ours(const char *name) { return zone_of(name) != NULL; }
 
-static void put_soa(struct dns_writer *w, const struct records *r, const struct zone *z, enum dns_section s)
+struct answer {
+	struct dns_writer w;
+	const struct records *r;      /* borrowed */
+	const struct zone *z;
+	uint32_t ttl_max;
+};
+
+static uint32_t ttl(const struct answer *a, uint32_t of_mesos, uint32_t internal)
 {
-	uint32_t mesos[5] = { r->serial, 60, 600, 86400, RECORDS_TTL_MESOS };
-	static const uint32_t internal[5] = { 1, 60, 180, 86400, 1 };
-	if (z->mesos)
-		(void)dns_put_soa(w, s, "mesos", RECORDS_TTL_MESOS, "ns1.mesos", "root.ns1.mesos", mesos);
-	else
-		(void)dns_put_soa(w, s, z->suffix, TTL_INTERNAL, "ns.spartan", "support.mesosphere.com", internal);
+	return MIN(a->z->mesos ? of_mesos : internal, a->ttl_max);
 }
 
-static void put_ns(struct dns_writer *w, const struct zone *z, enum dns_section s)
+static uint32_t record_ttl(const struct answer *a) { return ttl(a, RECORDS_TTL_MESOS, TTL_INTERNAL); }
+
+static void put_soa(struct answer *a, enum dns_section s)
 {
-	if (z->mesos)
-		(void)dns_put_name(w, s, "mesos", DNS_NS, RECORDS_TTL_MESOS, "ns1.mesos");
+	uint32_t mesos[5] = { a->r->serial, 60, 600, 86400, record_ttl(a) };
+	static const uint32_t internal[5] = { 1, 60, 180, 86400, 1 };
+	if (a->z->mesos)
+		(void)dns_put_soa(&a->w, s, "mesos", record_ttl(a), "ns1.mesos", "root.ns1.mesos", mesos);
 	else
-		(void)dns_put_name(w, s, z->suffix, DNS_NS, TTL_NS, "ns.spartan");
+		(void)dns_put_soa(&a->w, s, a->z->suffix, record_ttl(a), "ns.spartan", "support.mesosphere.com", internal);
+}
+
+static void put_ns(struct answer *a, enum dns_section s)
+{
+	const char *server = a->z->mesos ? "ns1.mesos" : "ns.spartan";
+	(void)dns_put_name(&a->w, s, a->z->suffix, DNS_NS, ttl(a, RECORDS_TTL_MESOS, TTL_NS), server);
 }
 
 static bool wanted(const struct record *rec, uint16_t type) { return rec->type == (enum dns_type)type || type == DNS_ANY; }
-
-static uint32_t ttl_of(const struct zone *z) { return z->mesos ? RECORDS_TTL_MESOS : TTL_INTERNAL; }
 
 /* The target of an SRV record as this zone calls it; false: too long a name. */
 static bool target_name(const struct zone *z, const struct record *rec, char out[DNS_NAME_MAX + 1])
@@ -394,32 +405,33 @@ static bool target_name(const struct zone *z, const struct record *rec, char out
 	return n > 0 && n <= DNS_NAME_MAX;
 }
 
-static bool put_record(struct dns_writer *w, const struct zone *z, const char *name, const struct record *rec)
+static bool put_record(struct answer *a, const char *name, const struct record *rec)
 {
 	char target[DNS_NAME_MAX + 1];
 	if (rec->type == DNS_A)
-		return dns_put_a(w, DNS_ANSWER, name, ttl_of(z), rec->ip4);
-	return !target_name(z, rec, target) || dns_put_srv(w, DNS_ANSWER, name, ttl_of(z), z->mesos ? 0 : 1, 1, rec->port, target);
+		return dns_put_a(&a->w, DNS_ANSWER, name, record_ttl(a), rec->ip4);
+	if (!target_name(a->z, rec, target))
+		return true;
+	return dns_put_srv(&a->w, DNS_ANSWER, name, record_ttl(a), a->z->mesos ? 0 : 1, 1, rec->port, target);
 }
 
 /* Records of the wanted type, beginning at number `rotate` of them. Returns how many there are. */
-static size_t put_answers(struct dns_writer *w, const struct zone *z, const char *name, const struct record_set *set, uint16_t type,
-			  uint32_t rotate)
+static size_t put_answers(struct answer *a, const char *name, const struct record_set *set, uint16_t type, uint32_t rotate)
 {
-	size_t n = 0, i = 0;
+	size_t n = 0;
 	for (const struct record *rec = set->first; rec; rec = rec->next)
 		n += wanted(rec, type);
 	if (n == 0)
 		return 0;
 	size_t first = rotate % n;
 	for (int round = 0; round < 2; round++) {
-		i = 0;
+		size_t i = 0;
 		for (const struct record *rec = set->first; rec; rec = rec->next) {
 			if (!wanted(rec, type))
 				continue;
 			bool now = round == 0 ? i >= first : i < first;
 			i++;
-			if (now && !put_record(w, z, name, rec))
+			if (now && !put_record(a, name, rec))
 				return n;      /* full: TC is set */
 		}
 	}
@@ -427,12 +439,12 @@ static size_t put_answers(struct dns_writer *w, const struct zone *z, const char
 }
 
 /* An A record for each target of the SRV answers. */
-static void put_targets(struct dns_writer *w, const struct records *r, const struct zone *z, const struct record_set *set)
+static void put_targets(struct answer *a, const struct record_set *set)
 {
 	char target[DNS_NAME_MAX + 1];
 	for (const struct record *rec = set->first; rec; rec = rec->next) {
-		uint32_t ip4 = rec->type == DNS_SRV ? records_address(r, rec->target) : 0;
-		if (ip4 != 0 && target_name(z, rec, target) && !dns_put_a(w, DNS_ADDITIONAL, target, ttl_of(z), ip4))
+		uint32_t ip4 = rec->type == DNS_SRV ? records_address(a->r, rec->target) : 0;
+		if (ip4 != 0 && target_name(a->z, rec, target) && !dns_put_a(&a->w, DNS_ADDITIONAL, target, record_ttl(a), ip4))
 			return;
 	}
 }
@@ -460,35 +472,35 @@ static enum dns_rcode empty_rcode(const struct zone *z, const struct record_set 
 	return soft ? DNS_NOERROR : DNS_NXDOMAIN;
 }
 
-size_t records_answer(const struct records *r, const struct dns_query *q, uint32_t rotate, uint8_t *out, size_t max)
+size_t records_answer(const struct records *r, const struct dns_query *q, uint32_t rotate, uint32_t ttl_max, uint8_t *out,
+		      size_t max)
 {
-	const struct zone *z = zone_of(q->name.text);
-	struct dns_writer w;
+	struct answer a = { .r = r, .z = zone_of(q->name.text), .ttl_max = ttl_max };
 	char name[DNS_NAME_MAX + 1];
-	assert(z);
+	assert(a.z);
 	clean_wild(q->name.text, name);
-	bool apex = strcmp(name, z->suffix) == 0;
-	if (z->tail && str_ends(str_of(name), str_of(z->tail)))
-		name[strlen(name) - strlen(z->tail)] = '\0';
+	bool apex = strcmp(name, a.z->suffix) == 0;
+	if (a.z->tail && str_ends(str_of(name), str_of(a.z->tail)))
+		name[strlen(name) - strlen(a.z->tail)] = '\0';
 	const struct record_set *set = records_find(r, name);
-	dns_answer_begin(&w, out, max, q);
+	dns_answer_begin(&a.w, out, max, q);
 	if (q->class != DNS_IN && q->class != DNS_ANY)
-		return dns_answer_end(&w, q, true, true, DNS_REFUSED);
-	size_t found = set ? put_answers(&w, z, q->name.text, set, q->type, rotate) : 0;
-	enum dns_section meta = z->mesos ? DNS_AUTHORITY : DNS_ANSWER;
-	if (q->type == DNS_SOA && (apex || z->mesos)) {
-		put_soa(&w, r, z, meta);
-		return dns_answer_end(&w, q, true, true, DNS_NOERROR);
+		return dns_answer_end(&a.w, q, true, true, DNS_REFUSED);
+	size_t found = set ? put_answers(&a, q->name.text, set, q->type, rotate) : 0;
+	enum dns_section meta = a.z->mesos ? DNS_AUTHORITY : DNS_ANSWER;
+	if (q->type == DNS_SOA && (apex || a.z->mesos)) {
+		put_soa(&a, meta);
+		return dns_answer_end(&a.w, q, true, true, DNS_NOERROR);
 	}
-	if (q->type == DNS_NS && (apex || z->mesos)) {
-		put_ns(&w, z, meta);
-		return dns_answer_end(&w, q, true, true, DNS_NOERROR);
+	if (q->type == DNS_NS && (apex || a.z->mesos)) {
+		put_ns(&a, meta);
+		return dns_answer_end(&a.w, q, true, true, DNS_NOERROR);
 	}
 	if (found == 0) {
-		put_soa(&w, r, z, DNS_AUTHORITY);
-		return dns_answer_end(&w, q, true, true, apex ? DNS_NOERROR : empty_rcode(z, set, q->type));
+		put_soa(&a, DNS_AUTHORITY);
+		return dns_answer_end(&a.w, q, true, true, apex ? DNS_NOERROR : empty_rcode(a.z, set, q->type));
 	}
 	if (q->type == DNS_SRV || q->type == DNS_ANY)
-		put_targets(&w, r, z, set);
-	return dns_answer_end(&w, q, true, true, DNS_NOERROR);
+		put_targets(&a, set);
+	return dns_answer_end(&a.w, q, true, true, DNS_NOERROR);
 }

@@ -48,11 +48,13 @@ void records_finish(struct records *r);
 
 /* The name is in a zone of ours: answer it here rather than asking others. */
 bool records_ours(const char *name);
+#define RECORDS_TTL_OUTWARD 5    /* seconds; what programs are told: names move with their tasks */
 /*
  * Write the answer to q, which is in a zone of ours. rotate: any number, turns the order of several records.
- * max: bytes the asker takes. Returns the length.
+ * ttl_max: RECORDS_TTL_OUTWARD, or UINT32_MAX to answer as Mesos-DNS itself. max: bytes the asker takes. Returns the length.
  */
-size_t records_answer(const struct records *r, const struct dns_query *q, uint32_t rotate, uint8_t *out, size_t max);
+size_t records_answer(const struct records *r, const struct dns_query *q, uint32_t rotate, uint32_t ttl_max, uint8_t *out,
+		      size_t max);
 /* name: lower case, without the trailing dot. NULL: nobody has it. */
 const struct record_set *records_find(const struct records *r, const char *name);
 /* First address among the records of a name, 0 if there is none. */

@@ -26,7 +26,8 @@ static enum verdict answer_here(struct dns *d, const uint8_t *msg, size_t len, b
 	else if (q.opcode != 0 || q.question_count != 1)
 		*out_len = dns_error_write(d->out, sizeof(d->out), msg, len, DNS_NOTIMP);
 	else if (records_ours(q.name.text))
-		*out_len = records_answer(&d->records, &q, d->rotate++, d->out, tcp ? sizeof(d->out) : q.udp_size);
+		*out_len = records_answer(&d->records, &q, d->rotate++, only_ours ? UINT32_MAX : RECORDS_TTL_OUTWARD, d->out,
+					  tcp ? sizeof(d->out) : q.udp_size);
 	else if (only_ours)
 		*out_len = dns_error_write(d->out, sizeof(d->out), msg, len, DNS_REFUSED);
 	else

@@ -104,6 +104,8 @@ test_case 'a master answers programs outside the cluster, and as Mesos-DNS' '
 	[ "$(dig +short @192.168.65.90 leader.mesos)" = 192.168.65.90 ]
 	[ "$(dig +short -p 61053 @192.168.65.90 sise.marathon.mesos)" = "$(task host)" ]
 	dig -p 61053 @192.168.65.90 example.com | grep "status: REFUSED"
+	dig -p 61053 @192.168.65.90 leader.mesos | grep "^leader.mesos.*[[:space:]]60[[:space:]]IN"
+	ask leader.mesos | grep "^leader.mesos.*[[:space:]]5[[:space:]]IN"
 '
 
 test_case 'Mesos-DNS over HTTP' '

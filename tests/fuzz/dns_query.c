@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(n == 0 || n >= DNS_HEADER);
 	if (dns_query_parse(data, size, &q, NULL) != 0 || !records_ours(q.name.text))
 		return 0;
-	n = records_answer(&records, &q, data[0], out, q.udp_size);
+	n = records_answer(&records, &q, data[0], UINT32_MAX, out, q.udp_size);
 	assert(n <= q.udp_size);
 	assert(dns_query_parse(out, n, &again, NULL) == 0);
 	assert(q.question_count != 1 || dns_answers(out, n, data, size));

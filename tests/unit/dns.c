@@ -236,7 +236,7 @@ static int rcode_of(const struct records *r, const char *name, enum dns_type typ
 	struct dns_query q;
 	size_t n = dns_query_write(query, sizeof(query), 7, name, type);
 	EQ_INT(dns_query_parse(query, n, &q, NULL), 0);
-	n = records_answer(r, &q, 0, out, sizeof(out));
+	n = records_answer(r, &q, 0, UINT32_MAX, out, sizeof(out));
 	TRUE(n >= 12);
 	*answers = out[6] << 8 | out[7];
 	return out[3] & 15;
@@ -271,7 +271,7 @@ TEST(dns_records, zone_mesos_stands_below_thisdcos_directory_too)
 	EQ_INT(rcode_of(&c.r, "nobody.mesos.thisdcos.directory", DNS_A, &answers), DNS_NXDOMAIN);
 	size_t n = dns_query_write(query, sizeof(query), 7, "_leader._tcp.mesos.thisdcos.directory", DNS_SRV);
 	EQ_INT(dns_query_parse(query, n, &q, NULL), 0);
-	n = records_answer(&c.r, &q, 0, out, sizeof(out));
+	n = records_answer(&c.r, &q, 0, UINT32_MAX, out, sizeof(out));
 	static const uint8_t target[] = { 6, 'l', 'e', 'a', 'd', 'e', 'r', 5, 'm', 'e', 's', 'o', 's', 8, 't', 'h', 'i', 's' };
 	TRUE(memmem(out, n, target, sizeof(target)) != NULL);
 	records_fini(&c.r);
@@ -289,7 +289,7 @@ TEST(dns_records, several_addresses_take_turns_in_front)
 	size_t n = dns_query_write(query, sizeof(query), 7, "slave.mesos", DNS_A);
 	EQ_INT(dns_query_parse(query, n, &q, NULL), 0);
 	for (uint32_t i = 0; i < 2; i++) {
-		EQ_INT(records_answer(&c.r, &q, i, out, sizeof(out)), n + 32);
+		EQ_INT(records_answer(&c.r, &q, i, UINT32_MAX, out, sizeof(out)), n + 32);
 		first_seen[out[n + 15] - 2] = true;      /* 10.0.0.2 or 10.0.0.3 */
 	}
 	TRUE(first_seen[0] && first_seen[1]);
