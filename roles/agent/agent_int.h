@@ -129,6 +129,7 @@ struct status_update {
 	struct buf status;               /* mesos.v1.TaskStatus */
 	uint64_t seq;                    /* of the checkpoint's write that holds it */
 	bool from_executor, told_executor, sent;
+	bool acknowledged;               /* by the master, before it was on disk */
 };
 
 /* Ending a container whose executor cannot: kill, wait, remove. One at a time per container. */

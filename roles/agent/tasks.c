@@ -266,10 +266,12 @@ int task_take_update(struct task *t, const dcos_TaskUpdate *u, struct err *e)
 	}
 	mesos_v1_TaskStatus copy = *s;
 	t->agent->metrics.valid_updates++;
-	if (queue(t, &a, &copy, true, e))
+	if (queue(t, &a, &copy, true, e)) {
 		task_save(t);
-	else
+		task_step(t);
+	} else {
 		tell_executor(t, s->uuid->bytes);    /* late word about a task that is over, or one acknowledged long ago */
+	}
 	return 0;
 }
 
@@ -316,8 +318,12 @@ void tasks_resend_all(struct agent *a)
 void task_acknowledged(struct task *t, const uint8_t *uuid, size_t len)
 {
 	struct status_update *u = find_update(t, uuid, len);
-	if (!u || t->updates.next != &u->link || u->seq > t->on_disk) {
+	if (!u || t->updates.next != &u->link) {
 		LOG(DEBUG, "acknowledgement of no update that waits", "task=%s", t->task_id);
+		return;
+	}
+	if (u->seq > t->on_disk) {
+		u->acknowledged = true;      /* went ahead of the disk: see may_send; task_step goes on from here */
 		return;
 	}
 	update_free(u);
@@ -442,13 +448,25 @@ static void step_executor_acks(struct task *t)
 	}
 }
 
+/*
+ * An update leaves when it is on disk. One that says nothing final may go ahead: its executor keeps it until it is on disk and
+ * says it again to a restarted agent, so a lost disk write loses nothing.
+ */
+static bool may_send(const struct task *t, const struct status_update *u)
+{
+	bool kept_elsewhere = u->from_executor && !task_state_terminal(u->state);
+	return !u->sent && !u->acknowledged && (u->seq <= t->on_disk || kept_elsewhere) && t->agent->registered && leader_peer(t->agent->leader);
+}
+
 void task_step(struct task *t)
 {
 	step_launch(t);
 	step_executor_acks(t);
 	if (!list_empty(&t->updates)) {
 		struct status_update *head = list_entry(t->updates.next, struct status_update, link);
-		if (!head->sent && head->seq <= t->on_disk && t->agent->registered && leader_peer(t->agent->leader))
+		if (head->acknowledged && head->seq <= t->on_disk)
+			task_acknowledged(t, head->uuid, sizeof(head->uuid));
+		else if (may_send(t, head))
 			send_head(t, head);
 		return;
 	}

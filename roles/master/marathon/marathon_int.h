@@ -204,6 +204,8 @@ bool app_wants_offers(const struct app *app);
 void session_start(struct marathon *ma);
 void session_stop(struct marathon *ma);
 void session_kill(struct instance *i);
+/* KILL for a task that has no instance (any more). agent_id may be NULL. */
+void session_kill_task(struct marathon *ma, const char *task_id, const char *agent_id);
 /* type and the union member are set by the caller; framework_id here. Logged when refused. */
 int session_call(struct marathon *ma, mesos_v1_scheduler_Call *call);
 

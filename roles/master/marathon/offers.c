@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Offers become instances. Those of one OFFERS event are one launch: instances are made in the model, replicated by one command,
- * and only then accepted; whoever leads afterwards knows of every task that may run. Offers that suit nobody are declined for
+ * Offers become instances. Those of one OFFERS event are one launch: instances are made in the model and proposed as one command,
+ * then the offers are accepted in the same turn. The master's launch intents come behind them in the same log, and a launch leaves
+ * only once its intent is applied: so the rows are durable by then, and both share one sync. Whoever leads afterwards knows of
+ * every task that may run. Offers that suit nobody are declined for
  * long; REVIVE asks for them again when there is new demand, SUPPRESS stops them when there is none.
  */
 #include "net/base/log.h"
@@ -134,24 +136,6 @@ static void launch_free(struct launch *l)
 	free(l);
 }
 
-/* Tasks of the offer that are still wanted; the others are taken back. */
-static size_t keep_wanted(struct launch *l, struct launch_offer *lo)
-{
-	size_t kept = 0;
-	for (size_t k = 0; k < lo->task_count; k++) {
-		const char *id = lo->tasks[k].task_id->value;
-		struct instance *i = map_find_c(&l->ma->instances, id);
-		if (i && !i->killing) {
-			lo->tasks[kept++] = lo->tasks[k];
-			continue;
-		}
-		records_remove_instance(l->ma, id);
-		if (i)
-			instance_remove(i);
-	}
-	return kept;
-}
-
 static void take_back(struct launch *l, struct launch_offer *lo)
 {
 	for (size_t k = 0; k < lo->task_count; k++) {
@@ -179,20 +163,17 @@ static int accept_offer(struct launch *l, struct launch_offer *lo)
 	return session_call(l->ma, &call);
 }
 
+/* Rows that could not be written: their tasks must not run, should the launch have come through all the same. */
 static void on_stored(struct propose *p, struct str reply, const struct err *e)
 {
 	struct launch *l = container_of(p, struct launch, propose);
 	(void)reply;
 	if (e->code != 0)
-		LOG(WARN, "launch not recorded, offers go back", "error=\"%s\"", e->text);
-	for (size_t i = 0; i < l->offer_count; i++) {
-		struct launch_offer *lo = &l->offers[i];
-		if (e->code == 0)
-			lo->task_count = keep_wanted(l, lo);
-		if (e->code != 0 || lo->task_count == 0)
-			decline(l->ma, lo->offer->id, 1);
-		if (e->code != 0 || (lo->task_count > 0 && accept_offer(l, lo) != 0))
-			take_back(l, lo);
+		LOG(WARN, "launch not recorded, tasks go back", "error=\"%s\"", e->text);
+	for (size_t i = 0; e->code != 0 && i < l->offer_count; i++) {
+		for (size_t k = 0; k < l->offers[i].task_count; k++)
+			session_kill_task(l->ma, l->offers[i].tasks[k].task_id->value, l->offers[i].offer->agent_id->value);
+		take_back(l, &l->offers[i]);
 	}
 	launch_free(l);
 }
@@ -210,10 +191,14 @@ static void store_launch(struct launch *l)
 		for (size_t k = 0; k < l->offers[i].task_count; k++)
 			c.put[c.put_count++] = instance_record(map_find_c(&l->ma->instances, l->offers[i].tasks[k].task_id->value));
 	list_push(&l->ma->launches, &l->link);
-	if (pb_write(rec_Instances_fields, &c, &bytes, &e) != 0)
+	if (pb_write(rec_Instances_fields, &c, &bytes, &e) != 0) {
 		on_stored(&l->propose, str_n(NULL, 0), &e);
-	else
-		store_propose(l->ma->store, rec_Op_OP_INSTANCES, buf_view(&bytes), STORE_TIMEOUT_US, &l->propose, on_stored);
+		return;
+	}
+	store_propose(l->ma->store, rec_Op_OP_INSTANCES, buf_view(&bytes), STORE_TIMEOUT_US, &l->propose, on_stored);
+	for (size_t i = 0; i < l->offer_count; i++)
+		if (accept_offer(l, &l->offers[i]) != 0)
+			take_back(l, &l->offers[i]);
 }
 
 void offers_take(struct marathon *ma, const mesos_v1_Offer *offers, size_t count)

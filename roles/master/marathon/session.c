@@ -28,7 +28,7 @@ int session_call(struct marathon *ma, mesos_v1_scheduler_Call *call)
 
 /* ---- kills ---- */
 
-static void kill_task(struct marathon *ma, const char *task_id, const char *agent_id)
+void session_kill_task(struct marathon *ma, const char *task_id, const char *agent_id)
 {
 	mesos_v1_TaskID id = { .value = (char *)task_id };
 	mesos_v1_AgentID agent = { .value = (char *)agent_id };
@@ -48,7 +48,7 @@ void session_kill(struct instance *i)
 		app_touch(i->app);
 	}
 	i->kill_sent_us = loop_now_us(ma->loop);
-	kill_task(ma, i->task_id, i->agent_id);
+	session_kill_task(ma, i->task_id, i->agent_id);
 }
 
 /* ---- acknowledgements ---- */
@@ -183,7 +183,7 @@ static void on_stranger(struct marathon *ma, const mesos_v1_TaskStatus *s)
 	char *ids[] = { s->task_id->value };
 	LOG(INFO, "update of an unknown task", "task=%s state=%s", s->task_id->value, task_state_name(s->state));
 	if (!task_ended(s->state))
-		kill_task(ma, s->task_id->value, s->agent_id ? s->agent_id->value : NULL);
+		session_kill_task(ma, s->task_id->value, s->agent_id ? s->agent_id->value : NULL);
 	store_and_ack(ma, &(rec_Instances){ .removed = ids, .removed_count = 1 }, s);
 }
 
