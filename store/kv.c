@@ -131,7 +131,7 @@ static int kv_open_env(struct kv *kv, const struct kv_options *o, size_t count, 
 	(void)mdb_env_set_maxdbs(kv->env, (MDB_dbi)count + 1);
 	(void)mdb_env_set_maxreaders(kv->env, KV_READERS_MAX);
 	(void)mdb_env_set_mapsize(kv->env, o->map_bytes ? o->map_bytes : KV_MAP_DEFAULT);
-	unsigned flags = MDB_NOTLS | (o->durable ? 0 : MDB_NOSYNC | MDB_NOMETASYNC) | (o->read_only ? MDB_RDONLY : 0);
+	unsigned flags = MDB_NOTLS | (o->durable ? 0 : MDB_NOSYNC) | (o->durable && !o->one_sync ? 0 : MDB_NOMETASYNC) | (o->read_only ? MDB_RDONLY : 0);
 	rc = mdb_env_open(kv->env, kv->dir, flags, 0600);
 	if (rc != 0)
 		return kv_fail(e, kv, rc, "open database");

@@ -21,6 +21,7 @@ struct kv_table {
 
 struct kv_options {
 	bool durable;                        /* false: no fsync at commit (state, view); true: checkpoint */
+	bool one_sync;                       /* durable with one sync a commit: a power cut may take the last commits back, whole */
 	bool read_only;                      /* tables that do not exist yet read as empty */
 	size_t map_bytes;                    /* first size; 0: 64 MiB */
 	const struct kv_table *const *tables;/* NULL-terminated; the rows are borrowed until kv_close */

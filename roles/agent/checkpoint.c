@@ -97,7 +97,8 @@ static void on_turn_end(struct loop_hook *h)
 
 int checkpoint_open(struct loop *l, const char *dir, struct checkpoint **out, struct err *e)
 {
-	struct kv_options o = { .durable = true, .tables = tables };
+	/* What a power cut takes back, it has ended as well: the tasks. The agent's death takes nothing back. */
+	struct kv_options o = { .durable = true, .one_sync = true, .tables = tables };
 	struct kv *kv;
 	int rc = kv_open(dir, &o, &kv, e);
 	if (rc != 0)
