@@ -202,6 +202,8 @@ static void on_report(struct loop_fd *w, int events UNUSED)
 	loop_fd_free(MOVE(x->report_watch));
 	(void)close(MOVE_FD(x->seed.report_fd));
 	x->runs = x->report.len == 0;
+	if (x->runs)
+		buf_fini(&x->report);
 	executor_step(x);
 }
 

@@ -103,7 +103,7 @@ test_case 'what is over leaves no cgroup, mount or root behind' '
 	gone() {
 		[ -z "$(find /sys/fs/cgroup -path "*/a1/*-*-*-*-*" -name "????????-????-*")" ] &&
 		[ -z "$(ls "$WORK/state/a1/slave/provisioner/containers")" ] &&
-		! pgrep -f "dcos-node executor"
+		not pgrep -f "dcos-node executor"
 	}
 	eventually 10 gone
 '

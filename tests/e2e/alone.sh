@@ -11,7 +11,7 @@ test_case 'an empty root with nothing but the executable and the kernel file sys
 	mount --bind "$root" "$root"
 	mkdir -p "$root"/proc "$root"/sys "$root"/dev "$root"/etc "$root"/tmp "$root"/root
 	cp "$(readlink -f "$(command -v dcos-node)")" "$root/dcos-node"
-	! ldd "$root/dcos-node" 2>/dev/null | grep -q "=>"
+	not grep -q "=>" <(ldd "$root/dcos-node" 2>/dev/null)
 	mount --rbind /proc "$root/proc"
 	mount --rbind /sys "$root/sys"
 	mount --rbind /dev "$root/dev"

@@ -28,7 +28,7 @@ test_case 'an image of a docker save archive: layers, whiteouts, env, working di
 	app inside "{$(image DOCKER example/saved:1), \"cmd\": \"cat /layer; ls /removed; echo \$FROM_IMAGE; pwd; id -u; exec sleep 100000\"}"
 	eventually 5 says inside "^0$"
 	says inside "^upper$" && says inside "^yes$" && says inside "^/data$"
-	! says inside hidden
+	not says inside hidden
 	dcos task log --lines=100 inside stderr | grep "/removed: No such file"
 '
 

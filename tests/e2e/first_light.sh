@@ -92,7 +92,7 @@ test_case 'everything killed with SIGKILL, up again: it answers again, once each
 	pkill -9 -f dcos-node || true
 	none_left() { ! pgrep -f "dcos-node|simpleservice" >/dev/null; }
 	eventually 10 none_left
-	! curl -sS -m 2 "$URL"
+	not curl -sS -m 2 "$URL"
 	start_cluster --resolv-conf
 	eventually 20 answers
 	eventually 20 running 3

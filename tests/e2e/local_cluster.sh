@@ -18,7 +18,7 @@ test_case 'each role has a help of its flags, in busybox way too' '
 	"$WORK/links/dcos" help | grep -q "dcos marathon app add"
 	dcos-node --version | grep -q "^dcos-node [0-9]"
 	dcos-node licenses | grep -qi lmdb
-	! dcos-node install-links /nonexistent/directory
+	not dcos-node install-links /nonexistent/directory
 '
 
 test_case 'up and down leave nothing, twice' '
@@ -28,8 +28,8 @@ test_case 'up and down leave nothing, twice' '
 		stop_cluster
 		[ -z "$(ip -o link show dcos0 2>/dev/null)" ]
 		[ -z "$(find /sys/fs/cgroup -name dcos -type d)" ]
-		! grep -q "$WORK/state" /proc/self/mountinfo
-		! ip route show table all | grep -q "^unreachable 11.0.0.0/8"
+		not grep -q "$WORK/state" /proc/self/mountinfo
+		not grep -q "^unreachable 11.0.0.0/8" <(ip route show table all)
 	done
 '
 
@@ -73,7 +73,7 @@ test_case 'down --node kills the roles, executors and tasks of one node' '
 	json "all(.processes[] | select(.node != \"a1\"); .state == \"ready\")"
 	[ -z "$(find /sys/fs/cgroup -path "*/a1/*" -name cgroup.procs -exec cat {} +)" ]
 	[ "$(pgrep -cx sleep)" -lt 4 ] || [ "$(dcos task | grep -c 192.168.65.111)" = 0 ]
-	! dcos-node down --state-dir "$WORK/state" --node nosuch
+	not dcos-node down --state-dir "$WORK/state" --node nosuch
 '
 
 test_case 'down cleans up after a supervisor that was killed' '
@@ -82,6 +82,6 @@ test_case 'down cleans up after a supervisor that was killed' '
 	eventually 10 gone
 	pgrep -x sleep >/dev/null
 	dcos-node down --state-dir "$WORK/state"
-	! pgrep -x sleep
-	! grep -q "$WORK/state" /proc/self/mountinfo
+	not pgrep -x sleep
+	not grep -q "$WORK/state" /proc/self/mountinfo
 '

@@ -72,7 +72,7 @@ test_case 'killed with scale, it is not' '
 	eventually 10 idle
 	running web 2
 	json ".app.instances == 2"
-	! task_ids web | grep "$victim"
+	not grep "$victim" <(task_ids web)
 	expect 400 POST "$M/v2/tasks/delete?scale=true&wipe=true" "{\"ids\": [\"$victim\"]}"
 	expect 404 DELETE $M/v2/apps/web/tasks/web.nosuch
 '

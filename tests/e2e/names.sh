@@ -20,7 +20,6 @@ status_is() {
 	ask "$@" "$name" "$type" | grep "status: $want,"
 }
 asked_upstream() { grep -q "$1" "$WORK/resolver.log"; }
-not() { ! "$@"; }                            # unlike a bare "!", stops the test
 running() { [ "$(dcos marathon app show sise | jq .tasksRunning)" = "$1" ]; }
 task() { curl -sS -m 5 "$(dcos config show core.dcos_url)/service/marathon/v2/tasks" | jq -r ".tasks[0].$1"; }
 

@@ -31,6 +31,6 @@ test_case 'the built-in image runs too' '
 
 test_case 'down ends it all' '
 	as_nobody dcos-node down
-	! pgrep -f "dcos-node|simpleservice"
-	! pgrep -x sleep
+	not pgrep -f "dcos-node|simpleservice"
+	not pgrep -x sleep
 '

@@ -5,7 +5,6 @@
 
 URL=http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0
 answers() { curl -sS -m 3 "${1:-$URL}" | grep -q "all is well"; }
-not() { ! "$@"; }                            # unlike a bare "!", stops the test
 running() { [ "$(dcos marathon app show "$1" | jq .tasksRunning)" = "$2" ]; }
 pid_of() { dcos-node status --json --state-dir "$WORK/state" | jq -r ".processes[] | select(.node == \"$1\" and .role == \"$2\") | .pid"; }
 plane_is() { dcos-node status --json --state-dir "$WORK/state" | jq -e "[.processes[] | select(.role == \"lb\").note] | all(. == \"VIPs by $1\")"; }

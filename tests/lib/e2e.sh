@@ -10,6 +10,7 @@
 #   eventually SECONDS COMMAND...    try COMMAND until it succeeds; fails with its last output
 #   expect STATUS METHOD PATH [BODY] one request to the cluster's entry (or to a whole URL); BODY may be @FILE; answer in $WORK/body
 #   json FILTER                      jq over the last answer: is FILTER true of it?
+#   not COMMAND...                   fails when COMMAND succeeds (a bare `!` would not stop the script)
 #   start_cluster [FLAG...]          dcos-node up --detach; ended and checked for leaks when the file ends
 #   stop_cluster
 set -u
@@ -166,6 +167,8 @@ eventually() {                               # SECONDS COMMAND...
 	done
 	[ -z "$out" ] || printf '%s\n' "$out"
 }
+
+not() { ! "$@"; }                            # unlike a bare `!`, which `set -e` overlooks, this fails the test
 
 expect() {                                   # STATUS METHOD PATH-OR-URL [BODY]
 	local url=$3 got
