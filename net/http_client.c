@@ -186,6 +186,10 @@ static void call_head(struct http_call *c)
 	c->interim = status >= 100 && status < 200 && status != 101;
 	if (c->interim)
 		return;
+	if (status < 100) {
+		call_fail(c, E_MALFORMED, "malformed answer: its status is below 100");
+		return;
+	}
 	c->answer = (struct http_answer){ .status = status, .headers = head.headers };
 	c->state = CALL_BODY;
 	if (c->streaming) {

@@ -498,6 +498,9 @@ TEST(http_client, understands_other_servers)
 	raw_answer(w, &o, "SSH-2.0-x\r\n", GET);
 	EQ_INT(o.code, E_MALFORMED);
 	HAS(o.text, "malformed answer: ");
+	raw_answer(w, &o, "HTTP/1.1 042 Hm\r\nContent-Length: 0\r\n\r\n", GET);
+	EQ_INT(o.code, E_MALFORMED);
+	HAS(o.text, "its status is below 100");
 	raw_answer(w, &o, "HTTP/1.1 101 Hm\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", GET);
 	EQ_INT(o.code, E_MALFORMED);
 	reset(&o);
