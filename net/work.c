@@ -109,7 +109,10 @@ void work_run_done(struct loop *l)
 	}
 }
 
-/* Waits for the pieces that are running; neither they nor the queued ones are heard of again. */
+/*
+ * Waits for the pieces that are running. Those whose owner has let go are released by their done; the other ones and what is
+ * still queued are not heard of again.
+ */
 void work_pool_free(struct work_pool *p)
 {
 	if (!p)
@@ -120,6 +123,11 @@ void work_pool_free(struct work_pool *p)
 	pthread_mutex_unlock(&p->lock);
 	for (size_t i = 0; i < p->thread_count; i++)
 		pthread_join(p->threads[i], NULL);
+	for (struct list *n; (n = list_pop(&p->finished));) {
+		struct work *w = list_entry(n, struct work, link);
+		if (w->cancelled)
+			w->done(w);
+	}
 	pthread_cond_destroy(&p->ring);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -586,6 +586,7 @@ void raft_io_close(struct store *s)
 			pthread_cond_wait(&io->job->changed, &io->job->lock);
 		io->job->io = NULL;
 		pthread_mutex_unlock(&io->job->lock);
+		(void)work_cancel(&io->job->work);           /* it has run: job_done frees it */
 	}
 	if (io->initialised)
 		raft_close(&io->raft, NULL);

@@ -179,5 +179,6 @@ void snap_close(struct store *s)
 		pthread_cond_wait(&job->changed, &job->lock);
 	job->store = NULL;
 	pthread_mutex_unlock(&job->lock);
+	(void)work_cancel(&job->work);       /* it has run: snap_done frees it */
 	s->snap = NULL;
 }

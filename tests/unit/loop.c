@@ -255,6 +255,21 @@ TEST(loop, cancelled_work_that_has_not_begun_never_runs)
 	loop_free(the_loop);
 }
 
+TEST(loop, cancelled_work_that_runs_is_released_by_loop_free)
+{
+	struct work w;
+	begin();
+	EQ_INT(pipe(gate), 0);
+	work_submit(the_loop, &w, on_gated_work, on_gated_done);
+	struct timespec nap = { .tv_nsec = 1000000 };
+	for (int i = 0; i < 5000 && __atomic_load_n(&w.queued, __ATOMIC_ACQUIRE); i++)
+		nanosleep(&nap, NULL);
+	FALSE(work_cancel(&w));
+	EQ_INT(write(gate[1], "x", 1), 1);
+	loop_free(the_loop);
+	EQ_STR(trace, "cancelled ");
+}
+
 static void on_post(void *arg)
 {
 	TRUE(pthread_equal(pthread_self(), loop_thread));
