@@ -19,6 +19,9 @@ struct setup {
 	struct err e;
 };
 
+static void setup_fini(struct setup *s) { arena_fini(&s->a); }
+#define AUTO_SETUP __attribute__((cleanup(setup_fini)))
+
 static void setup(struct setup *s)
 {
 	*s = (struct setup){ .a = ARENA_INIT, .id = { .value = "app.1" } };
@@ -63,7 +66,7 @@ static const char *env_get(struct setup *s, const char *name)
 
 TEST(agent_command, a_shell_command_runs_by_sh)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	s.command.shell = true;
 	s.command.value = "echo $HOME";
@@ -74,7 +77,7 @@ TEST(agent_command, a_shell_command_runs_by_sh)
 
 TEST(agent_command, a_program_with_arguments_drops_the_first_which_is_argv0)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	char *args[] = { "prog", "one" };
 	setup(&s);
 	s.command.value = "prog";
@@ -85,7 +88,7 @@ TEST(agent_command, a_program_with_arguments_drops_the_first_which_is_argv0)
 
 TEST(agent_command, an_image_without_command_runs_entrypoint_and_cmd)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	with_image(&s, mesos_v1_ContainerInfo_Type_DOCKER);
 	with_entrypoint(&s);
@@ -96,7 +99,7 @@ TEST(agent_command, an_image_without_command_runs_entrypoint_and_cmd)
 
 TEST(agent_command, arguments_replace_the_images_cmd)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	char *args[] = { "a", "b" };
 	setup(&s);
 	with_image(&s, mesos_v1_ContainerInfo_Type_DOCKER);
@@ -109,7 +112,7 @@ TEST(agent_command, arguments_replace_the_images_cmd)
 
 TEST(agent_command, without_entrypoint_docker_runs_the_arguments_and_mesos_puts_cmd0_before)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	char *args[] = { "a", "b" };
 	setup(&s);
 	with_image(&s, mesos_v1_ContainerInfo_Type_DOCKER);
@@ -123,7 +126,7 @@ TEST(agent_command, without_entrypoint_docker_runs_the_arguments_and_mesos_puts_
 
 TEST(agent_command, nothing_to_run_is_said)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	EQ_INT(command_build(&s.a, &s.in, &s.spec, &s.e), E_INVALID);
 	HAS(s.e.text, "nothing to run");
@@ -131,7 +134,7 @@ TEST(agent_command, nothing_to_run_is_said)
 
 TEST(agent_command, without_isolation_the_built_in_image_runs_by_this_executable)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	with_image(&s, mesos_v1_ContainerInfo_Type_DOCKER);
 	with_cmd(&s);
@@ -144,7 +147,7 @@ TEST(agent_command, without_isolation_the_built_in_image_runs_by_this_executable
 
 TEST(agent_command, the_tasks_environment_wins_over_mesos_over_the_images)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	char *image_env[] = { "PATH=/image", "MESOS_SANDBOX=image", "A=image", "broken" };
 	mesos_v1_Environment_Variable vars[] = { { .name = "A", .value = "task" }, { .name = "EMPTY" } };
 	mesos_v1_Environment env = { .variables = vars, .variables_count = 2 };
@@ -167,7 +170,7 @@ TEST(agent_command, the_tasks_environment_wins_over_mesos_over_the_images)
 
 TEST(agent_command, a_secret_is_refused_by_name)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	mesos_v1_Secret secret = { .type = mesos_v1_Secret_Type_VALUE };
 	mesos_v1_Environment_Variable vars[] = { { .name = "PASSWORD", .secret = &secret } };
 	mesos_v1_Environment env = { .variables = vars, .variables_count = 1 };
@@ -181,7 +184,7 @@ TEST(agent_command, a_secret_is_refused_by_name)
 
 TEST(agent_command, words_are_bounded)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	char **args = arena_array(&s.a, char *, LIMIT_TASK_ARGS + 1);
 	for (size_t i = 0; i <= LIMIT_TASK_ARGS; i++)
@@ -197,7 +200,7 @@ TEST(agent_command, words_are_bounded)
 
 TEST(agent_command, the_tasks_user_comes_before_the_images)
 {
-	struct setup s;
+	AUTO_SETUP struct setup s;
 	setup(&s);
 	with_image(&s, mesos_v1_ContainerInfo_Type_DOCKER);
 	with_cmd(&s);
@@ -214,6 +217,7 @@ TEST(agent_command, the_tasks_user_comes_before_the_images)
 static const char *end_of(struct outcome_facts f, mesos_v1_TaskState state)
 {
 	static struct outcome o;
+	buf_fini(&o.message);
 	outcome_of(&f, &o);
 	EQ_INT(o.state, state);
 	return buf_cstr(&o.message);

@@ -93,18 +93,17 @@ TEST(marathon_reconcile, decides)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		const struct decision *d = &table[i];
 		struct spec s = wanted(d->instances, d->health_min, d->over_max);
-		struct world *w = world(d->there);
+		AUTO_FREE struct world *w = world(d->there);
 		ask(w, &s, 1000);
 		if (w->out.launch != d->launch || (int64_t)w->out.kill_count != d->kill || w->out.done != d->done)
 			FAIL("row %zu '%s': launch %lld, kill %zu, done %d", i, d->there, (long long)w->out.launch, w->out.kill_count, w->out.done);
-		free(w);
 	}
 }
 
 TEST(marathon_reconcile, youngest_goes_first_unless_told_otherwise)
 {
 	struct spec s = wanted(1, 1, 1);
-	struct world *w = world("rrr");
+	AUTO_FREE struct world *w = world("rrr");
 	ask(w, &s, 1);
 	EQ_INT(w->out.kill_count, 2);
 	EQ_STR(w->out.kill[0]->task_id, "t02");
@@ -116,7 +115,7 @@ TEST(marathon_reconcile, youngest_goes_first_unless_told_otherwise)
 TEST(marathon_reconcile, staging_goes_before_running)
 {
 	struct spec s = wanted(1, 1, 1);
-	struct world *w = world("sr");
+	AUTO_FREE struct world *w = world("sr");
 	ask(w, &s, 1);
 	EQ_INT(w->out.kill_count, 1);
 	EQ_STR(w->out.kill[0]->task_id, "t00");
@@ -124,12 +123,12 @@ TEST(marathon_reconcile, staging_goes_before_running)
 
 TEST(marathon_reconcile, removed_app_loses_all_and_is_done_when_none_is_left)
 {
-	struct world *w = world("rSku");
+	AUTO_FREE struct world *w = world("rSku");
 	ask(w, NULL, 1);
 	EQ_INT(w->out.kill_count, 2);
 	EQ_INT(w->out.expunge_count, 1);
 	FALSE(w->out.done);
-	struct world *none = world("");
+	AUTO_FREE struct world *none = world("");
 	ask(none, NULL, 1);
 	TRUE(none->out.done);
 }
@@ -137,7 +136,7 @@ TEST(marathon_reconcile, removed_app_loses_all_and_is_done_when_none_is_left)
 TEST(marathon_reconcile, unreachable_is_kept_as_long_as_its_strategy_says)
 {
 	struct spec s = wanted(1, 1, 1);
-	struct world *w = world("u");
+	AUTO_FREE struct world *w = world("u");
 	s.inactive_after_us = 10 * SEC;
 	s.expunge_after_us = 20 * SEC;
 	ask(w, &s, 5 * SEC);
@@ -157,7 +156,7 @@ TEST(marathon_reconcile, unreachable_is_kept_as_long_as_its_strategy_says)
 TEST(marathon_reconcile, held_app_is_left_as_it_is)
 {
 	struct spec s = wanted(3, 1, 1);
-	struct world *w = world("R");
+	AUTO_FREE struct world *w = world("R");
 	struct reconcile_in in = { .spec = &s, .instances = w->list, .count = 1, .hold = true };
 	w->out = (struct reconcile_out){ .kill = w->kill, .expunge = w->expunge };
 	reconcile(&in, &w->out);
@@ -226,7 +225,7 @@ static void one_change(struct rnd *r)
 {
 	static const double shares[] = { 0, 0.25, 0.5, 1 };
 	struct spec s = wanted((int64_t)rnd_below(r, 8), shares[rnd_below(r, 4)], shares[rnd_below(r, 4)]);
-	struct world *w = world("");
+	AUTO_FREE struct world *w = world("");
 	for (uint64_t n = rnd_below(r, 12); n > 0; n--)
 		add(w, "RRRRSKrs"[rnd_below(r, 8)]);
 	int64_t most = MAX((int64_t)w->count, reconcile_ceiling(&s)), rounds = 0;
@@ -241,7 +240,6 @@ static void one_change(struct rnd *r)
 	}
 	EQ_INT(w->count, s.instances);
 	EQ_INT(w->out.launch + (int64_t)w->out.kill_count, 0);
-	free(w);
 }
 
 TEST(marathon_reconcile, any_change_converges_within_its_bounds)
