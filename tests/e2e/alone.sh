@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The executable copied alone into an empty root directory: a whole cluster runs there, so it calls no other program.
+needs_static=1
 . tests/lib/e2e.sh
 
 root=$WORK/root

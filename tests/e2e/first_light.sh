@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The main job: a cluster from one executable, an app by `dcos marathon app add`, its answer at its virtual IP, its log,
 # scaling, an agent's restart, and everything killed and started again.
+needs_static=1
 . tests/lib/e2e.sh
 
 URL=http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Names, asked where programs ask: at 198.51.100.1 inside a node, at a master from outside, by UDP and TCP, over HTTP.
+needs_static=1
 . tests/lib/e2e.sh
 
 UPSTREAM=127.0.0.1
