@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # What agents do with tasks: how ends are called, images from archives, limits, sandboxes, dead executors, nothing left.
+needs_static=1
 . tests/lib/e2e.sh
 
 AGENT=192.168.65.111
