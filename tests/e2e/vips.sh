@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Virtual IPs: from the host, from a node, from inside a task; TCP and UDP; while lb is killed; and all of it by the proxy.
+needs_static=1
 . tests/lib/e2e.sh
 
 URL=http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0
