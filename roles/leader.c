@@ -187,31 +187,44 @@ void *leader_arg(struct rpc_peer *p)
 
 struct view_follower {
 	struct node *node;
-	struct leader *leader;       /* NULL: another process of the node does it */
+	struct leader *leader;       /* NULL: another process of the node does it, or we join yet */
+	bool joining;
 };
 
+static void follower_joined(struct node *n)
+{
+	struct view_follower *f = n->follower;
+	f->joining = false;
+	f->leader = leader_start(n, NULL, 0, NULL, f);
+}
+
+/* Only the holder of the lock needs a certificate and a connection. */
 static void follower_go(void *arg)
 {
 	struct view_follower *f = arg;
-	if (!f->leader)
-		f->leader = leader_start(f->node, NULL, 0, NULL, f);
+	if (f->leader || f->joining)
+		return;
+	f->joining = true;
+	identity_start(f->node, follower_joined);
 }
 
-struct view_follower *view_follower_start(struct node *n)
+void view_follower_start(struct node *n)
 {
 	struct view_follower *f = xcalloc(1, sizeof(*f));
 	f->node = n;
+	n->follower = f;
 	view_on_lock(n->view, follower_go, f);
 	if (view_try_lock(n->view))
 		follower_go(f);
-	return f;
 }
 
-void view_follower_stop(struct view_follower *f)
+void view_follower_stop(struct node *n)
 {
+	struct view_follower *f = n->follower;
 	if (!f)
 		return;
-	view_on_lock(f->node->view, NULL, NULL);
+	n->follower = NULL;
+	view_on_lock(n->view, NULL, NULL);
 	leader_stop(f->leader);
 	free(f);
 }

@@ -22,9 +22,9 @@ struct rpc_peer *leader_peer(struct leader *l);         /* NULL while there is n
 void *leader_arg(struct rpc_peer *p);                   /* the arg above, inside a method's fn */
 
 /*
- * For roles that only read the view (dns, lb, log): follow the leader as soon as, and as long as, no other process of this node
- * writes the view. Masters' nodes need it not: there the master writes; start it only when --masters is given. Needs node->identity.
+ * For roles that only read the view (dns, lb): join the cluster and follow the leader as soon as, and as long as, no other process
+ * of this node writes the view. Masters' nodes need it not: there the master writes; start it only when --masters is given.
+ * Needs node->view.
  */
-struct view_follower;
-struct view_follower *view_follower_start(struct node *n);
-void view_follower_stop(struct view_follower *f);       /* NULL ok */
+void view_follower_start(struct node *n);
+void view_follower_stop(struct node *n);                /* never started: fine */

@@ -30,6 +30,8 @@ struct node_config {
 };
 extern const struct flag node_flags[];
 
+struct view_follower;
+
 struct identity {
 	char *cert_pem, *key_pem, *ca_pem;
 	struct tls_ctx *server;      /* RPC: TLS 1.3, client certificate optional (rpc.c refuses methods without one) */
@@ -44,6 +46,7 @@ struct node {
 	struct metrics metrics;
 	struct identity identity;
 	struct view *view;
+	struct view_follower *follower;  /* roles/leader.c; NULL: none */
 	uint32_t ip4;                /* own address, host byte order */
 	char ip[64];
 	char hostname[256];

@@ -116,6 +116,10 @@ static int prepare(struct agent *a, struct err *e)
 		rc = detect_info(a, e);
 	if (rc == 0)
 		rc = checkpoint_open(a->node.loop, checkpoint, &a->checkpoint, e);
+	if (rc == 0)
+		rc = node_open_view(&a->node, e);
+	if (rc == 0)
+		(void)view_try_lock(a->node.view);   /* we dial the master anyway: so dns and lb of this node need not */
 	return rc;
 }
 
@@ -137,8 +141,6 @@ static void on_identity(struct node *n)
 	int rc = executor_api_listen(a, &e);
 	if (rc == 0)
 		rc = recover_all(a, &e);
-	if (rc == 0)
-		rc = node_open_view(n, &e);
 	if (rc == 0)
 		rc = listen_http(a, &e);
 	if (rc != 0)

@@ -91,12 +91,6 @@ static int start_mesos_dns(struct dns *d, struct err *e)
 	return rc == 0 ? http_listen(d->node.loop, &a, NULL, &d->routes, &d->http, e) : rc;
 }
 
-static void on_identity(struct node *n)
-{
-	struct dns *d = container_of(n, struct dns, node);
-	d->follower = view_follower_start(n);
-}
-
 static int start(struct dns *d, struct err *e)
 {
 	const char *listen = d->config.listen ? d->config.listen : default_listen;
@@ -115,14 +109,14 @@ static int start(struct dns *d, struct err *e)
 		return rc;
 	view_reload_start(d->node.loop, d->node.view, &d->reload, on_view);
 	if (node_master_count(&d->node) > 0)
-		identity_start(&d->node, on_identity);
+		view_follower_start(&d->node);
 	return 0;
 }
 
 static void stop(struct dns *d)
 {
 	view_reload_stop(&d->reload);
-	view_follower_stop(d->follower);
+	view_follower_stop(&d->node);
 	http_server_free(d->http);
 	dns_listeners_close(d);
 	forwarder_free(d->forwarder);

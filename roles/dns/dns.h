@@ -7,7 +7,6 @@
 #include "roles/records.h"
 #include "roles/view_reload.h"
 
-struct view_follower;
 struct forwarder;
 struct dns;
 
@@ -34,7 +33,6 @@ struct dns {
 	struct dns_config config;
 	struct records records;          /* replaced as a whole when the view moves */
 	struct view_reload reload;
-	struct view_follower *follower;
 	struct forwarder *forwarder;
 	struct dns_listener listeners[8];
 	size_t listener_count;

@@ -44,7 +44,6 @@ struct lb {
 	struct lb_config config;
 	struct vips vips;
 	struct view_reload reload;
-	struct view_follower *follower;
 	const struct l4_type *plane;    /* NULL: none */
 	struct l4 *l4;
 	struct http_routes routes;
@@ -314,12 +313,6 @@ static int open_plane(struct lb *lb, struct err *e)
 	return want ? err_set(e, E_USAGE, "--data-plane wants eBPF or proxy, not '%s'", want) : 0;
 }
 
-static void on_identity(struct node *n)
-{
-	struct lb *lb = container_of(n, struct lb, node);
-	lb->follower = view_follower_start(n);
-}
-
 static int start(struct lb *lb, struct err *e)
 {
 	struct sock_addr a;
@@ -336,14 +329,14 @@ static int start(struct lb *lb, struct err *e)
 		return rc;
 	view_reload_start(lb->node.loop, lb->node.view, &lb->reload, on_view);
 	if (node_master_count(&lb->node) > 0)
-		identity_start(&lb->node, on_identity);
+		view_follower_start(&lb->node);
 	return 0;
 }
 
 static void stop(struct lb *lb)
 {
 	view_reload_stop(&lb->reload);
-	view_follower_stop(lb->follower);
+	view_follower_stop(&lb->node);
 	http_server_free(lb->http);
 	if (lb->plane)
 		lb->plane->close(lb->l4);
