@@ -74,6 +74,8 @@ static bool is_between(struct str s, char open, char close) { return s.len >= 2 
 int settings_parse(struct settings *s, struct str text, const char *path, struct err *e)
 {
 	char section[SECTION_CHARS_MAX] = "";
+	if (str_find(text, '\0') >= 0)
+		return err_set(e, E_MALFORMED, "'%s' is no text file: it holds a NUL byte", path);
 	for (int n = 1; text.p && text.len > 0; n++) {
 		struct str line = str_trim(str_cut(&text, '\n'));
 		if (line.len > 0 && line.p[line.len - 1] == '\r')

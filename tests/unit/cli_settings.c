@@ -38,6 +38,14 @@ TEST(cli_settings, a_line_that_is_no_setting_is_named)
 	EQ_INT(parse(&s, "= 3", &e), E_MALFORMED);
 }
 
+TEST(cli_settings, a_nul_byte_is_no_text)
+{
+	AUTO_SETTINGS struct settings s = { 0 };
+	struct err e = { 0 };
+	EQ_INT(settings_parse(&s, str_n("[a]\nb\0c = 1\n", 13), "dcos.toml", &e), E_MALFORMED);
+	HAS(e.text, "NUL");
+}
+
 TEST(cli_settings, there_is_a_bound_on_their_number)
 {
 	AUTO_SETTINGS struct settings s = { 0 };
