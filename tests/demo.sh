@@ -42,6 +42,37 @@ step dcos task
 printf '\n%s$ curl %s   (six times)%s\n' "$bold" "$sise" "$plain"
 for _ in 1 2 3 4 5 6; do ask; done
 step dcos node
+
+say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
+pid_of() { dcos-node status --json | jq -r ".processes[] | select(.node == \"$1\" and .role == \"$2\") | .pid"; }
+tasks() { curl -sS -m 5 http://192.168.65.90/service/marathon/v2/tasks | jq -r '.tasks[].id' | sort; }
+
+say 'from inside another task'
+echo '{"id": "/client", "cpus": 0.1, "mem": 32, "cmd": "curl -sS -m 3 http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0 && sleep 1000"}' >"$bin/client.json"
+step dcos marathon app add "$bin/client.json"
+asked() { dcos task log client stdout | grep 'all is well'; }
+until_true asked
+step dcos task log client stdout
+step dcos marathon app remove client
+
+host=$(curl -sS -m 5 http://192.168.65.90/service/marathon/v2/tasks | jq -r '.tasks[0].host')
+node=$(dcos-node status --json | jq -r ".processes[] | select(.ip == \"$host\" and .role == \"agent\") | .node")
+say "the agent of $node killed: its tasks never notice"
+before=$(tasks) old=$(pid_of "$node" agent)
+step kill -9 "$old"
+again() { new=$(pid_of "$node" agent); [ "$new" != "$old" ] && [ "$new" != 0 ] && dcos-node status --json | jq -e '.ready == .total'; }
+until_true again
+ask
+[ "$(tasks)" = "$before" ] && echo "the same tasks as before"
+
+say 'everything of it killed with SIGKILL, then up again'
+{ dcos-node status --json | jq '.supervisor_pid, .processes[].pid'
+  find /sys/fs/cgroup -path '*/dcos/dcos/*' -name cgroup.procs -exec cat {} +; } 2>/dev/null | sort -u | grep -vx 0 | xargs kill -9 2>/dev/null || true
+step dcos-node up --detach
+until_true ask
+until_true runs 3
+ask
+step dcos task
 cat <<END
 
 The cluster stays up. Look at

@@ -74,9 +74,11 @@ test_case 'scaled to three, requests spread' '
 
 test_case 'an agent restarted: its tasks never notice' '
 	before=$(marathon_tasks | jq -r ".tasks[].id" | sort)
-	old=$(pid_of a1 agent)
+	host=$(marathon_tasks | jq -r ".tasks[0].host")
+	node=$(dcos-node status --json --state-dir "$WORK/state" | jq -r ".processes[] | select(.ip == \"$host\" and .role == \"agent\") | .node")
+	old=$(pid_of "$node" agent)
 	kill -9 "$old"
-	restarted() { new=$(pid_of a1 agent); [ "$new" != "$old" ] && [ "$new" != 0 ]; }
+	restarted() { new=$(pid_of "$node" agent); [ "$new" != "$old" ] && [ "$new" != 0 ]; }
 	eventually 10 restarted
 	for i in 1 2 3 4 5 6 7 8 9 10; do answers; done
 	eventually 10 running 3
