@@ -11,6 +11,7 @@
 #include "net/base/rnd.h"
 
 struct loop;
+struct work;
 
 struct loop *loop_new(void);            /* ends the process when the kernel gives no descriptors */
 void loop_free(struct loop *l);
@@ -20,6 +21,21 @@ int64_t loop_now_us(struct loop *l);    /* monotonic, as of this turn's start */
 int64_t loop_unix_us(struct loop *l);   /* wall clock, as of this turn's start */
 struct rnd *loop_rnd(struct loop *l);
 uint64_t loop_slow_turns(const struct loop *l);  /* turns over 10 ms so far; each is logged at DEBUG with its longest callback */
+
+/*
+ * For simulators: a loop whose time is told to it, that touches no descriptor and starts no thread. Not for loop_run, loop_fd_*,
+ * loop_signal and child_*. Everything a virtual loop does is decided by its owner and the seed.
+ */
+struct loop_virtual {
+	int64_t now_us, unix_us;     /* taken over at the begin of every turn */
+	/* A job was submitted: run loop_virtual_work_run later, then, on another turn, loop_virtual_work_done. */
+	void (*work)(struct loop_virtual *v, struct work *w);
+};
+struct loop *loop_new_virtual(struct loop_virtual *v, uint64_t seed);    /* v stays the caller's; freed by loop_free */
+int64_t loop_virtual_next(struct loop *l);       /* when a turn is due: a timer's time, now_us when something waits, INT64_MAX */
+void loop_virtual_turn(struct loop *l);          /* timers that are due, posts, defers, hooks; once */
+void loop_virtual_work_run(struct work *w);      /* the worker's part; only when not cancelled before */
+void loop_virtual_work_done(struct work *w);     /* the loop's part, as in a turn */
 
 /* Timers: caller's storage, zero before first use; starting a running timer moves it. */
 struct loop_timer {

@@ -17,6 +17,7 @@ struct kv_txn;
 struct kv_table {
 	const char *name;
 	uint8_t version;        /* of the value's encoding; a value with a newer one is E_NEWER */
+	bool feed;              /* replicated state: changes can be followed (store_feed) */
 };
 
 struct kv_options {
