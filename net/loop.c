@@ -2,7 +2,7 @@
 /*
  * The loop itself, on libev. One turn: callbacks of descriptors, signals and other threads; due timers; defers until none is
  * left; hooks; sleep. libev gives the sleep and the descriptors, the rest is here, so the order is what this file says.
- * timer.c, work.c and child.c hold the rest of net/loop.h.
+ * timer.c, work.c, child.c and loop_virtual.c hold the rest of net/loop.h.
  */
 #include "net/loop_int.h"
 
@@ -35,6 +35,8 @@ struct loop_posted {
 
 void loop_ran(struct loop *l, const void *fn)
 {
+	if (l->virtual)
+		return;
 	int64_t now = time_now_us();
 	int64_t took = now - l->mark_us;
 	l->mark_us = now;
@@ -66,7 +68,7 @@ static void loop_on_wake(struct ev_loop *ev, ev_timer *w, int revents UNUSED)
 	l->wake_us = 0;
 }
 
-static void loop_run_posts(struct loop *l)
+void loop_run_posts(struct loop *l)
 {
 	struct list posts;
 	list_init(&posts);
@@ -91,6 +93,17 @@ static void loop_on_async(struct ev_loop *ev, ev_async *w, int revents UNUSED)
 		work_run_done(l);
 }
 
+void loop_init(struct loop *l)
+{
+	l->timers.lazy_phase_us = (int64_t)rnd_below(&l->rnd, SEC);
+	list_init(&l->defers);
+	list_init(&l->hooks);
+	list_init(&l->child_watches);
+	list_init(&l->ends);
+	list_init(&l->posts);
+	pthread_mutex_init(&l->post_lock, NULL);
+}
+
 struct loop *loop_new(void)
 {
 	struct loop *l = xcalloc(1, sizeof *l);
@@ -101,13 +114,7 @@ struct loop *loop_new(void)
 	}
 	ev_set_userdata(l->ev, l);
 	rnd_seed_os(&l->rnd);
-	l->timers.lazy_phase_us = (int64_t)rnd_below(&l->rnd, SEC);
-	list_init(&l->defers);
-	list_init(&l->hooks);
-	list_init(&l->child_watches);
-	list_init(&l->ends);
-	list_init(&l->posts);
-	pthread_mutex_init(&l->post_lock, NULL);
+	loop_init(l);
 	(void)signal(SIGPIPE, SIG_IGN);         /* a broken connection is EPIPE where it is written to */
 
 	ev_check_init(&l->turn, loop_on_turn);
@@ -143,7 +150,8 @@ void loop_free(struct loop *l)
 	while (list_pop(&l->defers)) { }
 	while (list_pop(&l->hooks)) { }
 	timer_heap_fini(&l->timers);
-	ev_loop_destroy(l->ev);
+	if (l->ev)
+		ev_loop_destroy(l->ev);
 	pthread_mutex_destroy(&l->post_lock);
 	free(l);
 }
@@ -172,7 +180,7 @@ static void loop_run_hooks(struct loop *l)
 	l->hook_next = NULL;
 }
 
-static void loop_end_turn(struct loop *l)
+void loop_end_turn(struct loop *l)
 {
 	timer_run_due(l);
 	loop_run_defers(l);
@@ -331,7 +339,8 @@ void loop_post(struct loop *l, void (*fn)(void *arg), void *arg)
 	pthread_mutex_lock(&l->post_lock);
 	list_push(&l->posts, &p->link);
 	pthread_mutex_unlock(&l->post_lock);
-	ev_async_send(l->ev, &l->async);
+	if (l->ev)
+		ev_async_send(l->ev, &l->async);
 }
 
 void *loop_slot_get(struct loop *l, enum loop_slot slot) { return l->slots[slot].value; }

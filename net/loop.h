@@ -30,12 +30,13 @@ struct loop_virtual {
 	int64_t now_us, unix_us;     /* taken over at the begin of every turn */
 	/* A job was submitted: run loop_virtual_work_run later, then, on another turn, loop_virtual_work_done. */
 	void (*work)(struct loop_virtual *v, struct work *w);
+	void (*work_cancelled)(struct loop_virtual *v, struct work *w);  /* it will not run; *w is its owner's again: forget it */
 };
 struct loop *loop_new_virtual(struct loop_virtual *v, uint64_t seed);    /* v stays the caller's; freed by loop_free */
 int64_t loop_virtual_next(struct loop *l);       /* when a turn is due: a timer's time, now_us when something waits, INT64_MAX */
-void loop_virtual_turn(struct loop *l);          /* timers that are due, posts, defers, hooks; once */
+void loop_virtual_turn(struct loop *l);          /* posts, timers that are due, defers, hooks; once */
 void loop_virtual_work_run(struct work *w);      /* the worker's part; only when not cancelled before */
-void loop_virtual_work_done(struct work *w);     /* the loop's part, as in a turn */
+void loop_virtual_work_done(struct work *w);     /* the loop's part: a turn that begins with it; every job that ran needs it */
 
 /* Timers: caller's storage, zero before first use; starting a running timer moves it. */
 struct loop_timer {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What loop.c, timer.c, work.c and child.c share: the loop's own state. Nobody else includes this. */
+/* What loop.c, loop_virtual.c, timer.c, work.c and child.c share: the loop's own state. Nobody else includes this. */
 #pragma once
 
 #include <ev.h>
@@ -18,7 +18,8 @@ struct work_pool;
 struct child_watch;
 
 struct loop {
-	struct ev_loop *ev;
+	struct ev_loop *ev;           /* NULL: a virtual loop */
+	struct loop_virtual *virtual; /* borrowed; NULL: a real one */
 	ev_check turn;                /* first callback after the sleep: takes the time */
 	ev_timer wake;                /* due with the first timer of the heap */
 	int64_t wake_us;              /* what `wake` is set to; 0: not set */
@@ -46,6 +47,12 @@ struct loop {
 	uint64_t slow_turns;
 };
 
+/* What real and virtual loops have in common; l->rnd is seeded. */
+void loop_init(struct loop *l);
+/* The parts of a turn: what other threads sent; timers, defers and hooks. */
+void loop_run_posts(struct loop *l);
+void loop_end_turn(struct loop *l);
+
 /* A callback has returned: note how long it took, and whose it was. */
 void loop_ran(struct loop *l, const void *fn);
 
@@ -56,6 +63,9 @@ void timer_heap_fini(struct timer_heap *h);
 /* work.c: run the done callbacks of finished work; stop the threads. */
 void work_run_done(struct loop *l);
 void work_pool_free(struct work_pool *p);
+
+/* loop_virtual.c: work_cancel of a virtual loop's job. */
+bool loop_virtual_work_cancel(struct work *w);
 
 /* child.c */
 void child_watches_free(struct loop *l);

@@ -72,9 +72,13 @@ static struct work_pool *work_pool_new(struct loop *l)
 
 void work_submit(struct loop *l, struct work *w, void (*fn)(struct work *w), void (*done)(struct work *w))
 {
+	*w = (struct work){ .fn = fn, .done = done, .loop = l, .queued = true };
+	if (l->virtual) {
+		l->virtual->work(l->virtual, w);
+		return;
+	}
 	if (!l->pool)
 		l->pool = work_pool_new(l);
-	*w = (struct work){ .fn = fn, .done = done, .loop = l, .queued = true };
 	pthread_mutex_lock(&l->pool->lock);
 	list_push(&l->pool->queue, &w->link);
 	pthread_cond_signal(&l->pool->ring);
@@ -84,6 +88,8 @@ void work_submit(struct loop *l, struct work *w, void (*fn)(struct work *w), voi
 bool work_cancel(struct work *w)
 {
 	struct work_pool *p = w->loop->pool;
+	if (w->loop->virtual)
+		return loop_virtual_work_cancel(w);
 	pthread_mutex_lock(&p->lock);
 	bool queued = w->queued;
 	if (queued)
