@@ -20,9 +20,10 @@ struct dump_head {
 int dump_write(struct kv_txn *txn, const struct kv_table *const *tables, const struct dump_head *head,
 	       int (*write)(void *arg, const void *data, size_t len, struct err *e), void *arg, struct err *e);
 
-/* Where a dump comes from: up to len bytes into out, fewer only at the end; negative after *e was set. */
+/* Where a dump comes from. */
 struct dump_source {
-	ssize_t (*read)(void *arg, void *out, size_t len, struct err *e);
+	ssize_t (*read)(void *arg, void *out, size_t len, struct err *e);    /* fewer than len bytes only at the end; or an error's code */
+	int (*rewind)(void *arg, struct err *e);     /* back to the dump's first byte; only dump_load asks for it */
 	void *arg;
 };
 /* Only the head. E_CORRUPT, E_NEWER (of the stream's layout). */
@@ -31,7 +32,7 @@ int dump_read_head(const struct dump_source *from, struct dump_head *out, struct
 int dump_check(const struct dump_source *from, struct dump_head *out, uint64_t *rows, struct err *e);
 /*
  * Replace all rows of `tables` by the dump's, in one transaction: all or nothing. Rows of tables that are not in `tables` are
- * E_NEWER. The source is checked on the way.
+ * E_NEWER. The source is checked on the way, and read again from its start each time the map turns out too small.
  */
 int dump_load(const struct dump_source *from, struct kv *kv, const struct kv_table *const *tables, struct dump_head *out,
 	      struct err *e);

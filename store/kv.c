@@ -380,21 +380,30 @@ static uint32_t kv_crc(uint8_t version, struct str key, struct str value)
 	return crc32c(crc, value.p, value.len);
 }
 
+/* Whole, of whatever version. */
+static int kv_check_stored(const struct kv *kv, const struct kv_table *t, struct str key, struct str stored, struct err *e)
+{
+	uint32_t crc;
+	if (stored.len < KV_HEAD_BYTES)
+		return err_set(e, E_CORRUPT, "table '%s' in '%s' holds a value that is too short", t->name, kv->dir);
+	memcpy(&crc, stored.p + 1, sizeof(crc));
+	if (crc != kv_crc((uint8_t)stored.p[0], key, str_from(stored, KV_HEAD_BYTES)))
+		return err_set(e, E_CORRUPT, "table '%s' in '%s' holds a value with a wrong checksum", t->name, kv->dir);
+	return 0;
+}
+
 static int kv_check_value(const struct kv *kv, const struct kv_table *t, struct str key, MDB_val raw, struct str *out,
 			  struct err *e)
 {
-	const uint8_t *p = raw.mv_data;
-	uint32_t crc;
-	if (raw.mv_size < KV_HEAD_BYTES)
-		return err_set(e, E_CORRUPT, "table '%s' in '%s' holds a value that is too short", t->name, kv->dir);
-	memcpy(&crc, p + 1, sizeof(crc));
-	struct str value = str_n((const char *)p + KV_HEAD_BYTES, raw.mv_size - KV_HEAD_BYTES);
-	if (crc != kv_crc(p[0], key, value))
-		return err_set(e, E_CORRUPT, "table '%s' in '%s' holds a value with a wrong checksum", t->name, kv->dir);
-	if (p[0] > t->version)
+	struct str stored = str_n(raw.mv_data, raw.mv_size);
+	int rc = kv_check_stored(kv, t, key, stored, e);
+	if (rc != 0)
+		return rc;
+	uint8_t version = (uint8_t)stored.p[0];
+	if (version > t->version)
 		return err_set(e, E_NEWER, "table '%s' in '%s' holds a value of version %u, this dcos-node reads up to %u; "
-			       "start the newer one", t->name, kv->dir, p[0], t->version);
-	*out = value;
+			       "start the newer one", t->name, kv->dir, version, t->version);
+	*out = str_from(stored, KV_HEAD_BYTES);
 	return 0;
 }
 
@@ -462,6 +471,49 @@ int kv_each(struct kv_txn *txn, const struct kv_table *t, struct str from,
 	if (err != 0)
 		return err;
 	return rc == 0 || rc == MDB_NOTFOUND ? 0 : kv_fail(e, txn->kv, rc, t->name);
+}
+
+int kv_each_stored(struct kv_txn *txn, const struct kv_table *t, int (*fn)(void *arg, struct str key, struct str stored,
+									  struct err *e), void *arg, struct err *e)
+{
+	MDB_cursor *cursor;
+	MDB_dbi dbi = kv_dbi(txn->kv, t);
+	if (dbi == KV_DBI_ABSENT)
+		return 0;
+	int rc = mdb_cursor_open(txn->txn, dbi, &cursor);
+	if (rc != 0)
+		return kv_fail(e, txn->kv, rc, t->name);
+	MDB_val k, v;
+	int err = 0;
+	while (err == 0 && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+		struct str key = str_n(k.mv_data, k.mv_size), stored = str_n(v.mv_data, v.mv_size);
+		err = kv_check_stored(txn->kv, t, key, stored, e);
+		if (err == 0)
+			err = fn(arg, key, stored, e);
+	}
+	mdb_cursor_close(cursor);
+	if (err != 0)
+		return err;
+	return rc == MDB_NOTFOUND ? 0 : kv_fail(e, txn->kv, rc, t->name);
+}
+
+int kv_append_stored(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str stored, struct err *e)
+{
+	MDB_val k = kv_val(key), v = kv_val(stored);
+	struct str value;
+	int rc = kv_check_value(txn->kv, t, key, v, &value, e);
+	if (rc != 0)
+		return rc;
+	rc = kv_note(txn, mdb_put(txn->txn, kv_dbi(txn->kv, t), &k, &v, MDB_APPEND));
+	if (rc == MDB_KEYEXIST)
+		return err_set(e, E_CORRUPT, "rows for table '%s' in '%s' come out of order", t->name, txn->kv->dir);
+	return rc == 0 ? 0 : kv_fail(e, txn->kv, rc, t->name);
+}
+
+int kv_clear(struct kv_txn *txn, const struct kv_table *t, struct err *e)
+{
+	int rc = kv_note(txn, mdb_drop(txn->txn, kv_dbi(txn->kv, t), 0));
+	return rc == 0 ? 0 : kv_fail(e, txn->kv, rc, t->name);
 }
 
 uint64_t kv_u64_of_key(struct str key)

@@ -65,6 +65,16 @@ size_t kv_count(struct kv_txn *txn, const struct kv_table *t);
 int kv_each(struct kv_txn *txn, const struct kv_table *t, struct str from,
 	    bool (*fn)(void *arg, struct str key, struct str value), void *arg, struct err *e);
 
+/*
+ * Rows as they are stored, with the version and checksum of their values: what dumps carry from one environment to another.
+ * Reading checks the checksums and takes any version; fn returns 0 or an error, which ends it and is returned. Appending wants
+ * keys in ascending order, behind all there are (else E_CORRUPT), and checks both: E_CORRUPT, E_NEWER.
+ */
+int kv_each_stored(struct kv_txn *txn, const struct kv_table *t, int (*fn)(void *arg, struct str key, struct str stored,
+									  struct err *e), void *arg, struct err *e);
+int kv_append_stored(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str stored, struct err *e);
+int kv_clear(struct kv_txn *txn, const struct kv_table *t, struct err *e);      /* all rows of a table */
+
 /* Big-endian numbers as keys sort as numbers. */
 static inline struct str kv_key_u64(uint64_t n, uint8_t out[8])
 {
