@@ -73,7 +73,7 @@ SRC   = $(wildcard main.c net/*.c net/base/*.c store/*.c roles/*.c roles/*/*.c r
 CSRC  = $(filter-out %.bpf.c,$(SRC))
 PROTO = $(wildcard proto/*.proto)
 BPF   = $(wildcard roles/*/*.bpf.c)
-TESTS = $(wildcard tests/lib/*.c tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
+TESTS = $(filter-out %_main.c,$(wildcard tests/lib/*.c)) $(wildcard tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/files tests/lint/includes tests/run tests/bench/run .ci/run) \
@@ -249,6 +249,7 @@ objects = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(2))
 parts = $(filter-out %/obj/main.o,$(call ours,$(1)))        # all but main: what tests link with
 $(foreach f,musl san,$(eval $(call program,$(f),dcos-node,$(call ours,$(f)))))
 $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call objects,$(f),$(TESTS)),$(D)/$(f)/lib/libcmocka.a)))
+$(eval $(call program,musl,linear,$(call parts,musl) $(call objects,musl,tests/lib/linear.c tests/lib/linear_main.c)))
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
 
@@ -283,7 +284,7 @@ lint-tree: $(D)/.packages-check
 	@$(call say,LINT,tree)
 	$(Q)status=0; tests/lint/includes || status=1; tests/lint/files || status=1; \
 		shellcheck -S warning -x $(SCRIPTS) || status=1; exit $$status
-lint-compile: $(call objects,lint,$(CSRC) $(TESTS) $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
+lint-compile: $(call objects,lint,$(CSRC) $(TESTS) tests/lib/linear_main.c $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
 $(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy | $(D)/.packages-check
 	@$(call say,TIDY,$*.c)
