@@ -142,6 +142,7 @@ struct http_call_spec {
 	struct str body;               /* copied */
 	struct tls_ctx *tls;           /* for https URLs; NULL: no verification */
 	int64_t timeout_us;            /* whole call, or to the head when streaming; 0: 30 s */
+	int64_t connect_timeout_us;    /* 0: 10 s */
 	size_t body_max;               /* buffered answers; 0: 64 MiB */
 	bool streaming;                /* body() gets pieces; else done() gets the whole */
 	bool body_streaming;           /* the request's body comes by http_call_write and http_call_end */
@@ -151,6 +152,7 @@ struct http_answer {
 	int status;
 	struct http_headers headers;
 	struct str body;               /* whole body unless streaming */
+	bool sent;                     /* of a failed call: the server may have seen the request */
 };
 struct http_call_events {
 	void (*head)(struct http_call *c, const struct http_answer *a);             /* streaming only; may be NULL */

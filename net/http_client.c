@@ -36,7 +36,7 @@ struct http_call {
 	enum http_method method;
 	struct buf request;                 /* head and body, kept for a second try */
 	struct http_pool_key key;
-	int64_t timeout_us;
+	int64_t timeout_us, connect_timeout_us;
 	bool streaming;
 
 	bool body_streaming, body_chunked, body_ended, body_full;
@@ -131,6 +131,7 @@ static bool may_repeat(const struct http_call *c)
 static void call_send(struct http_call *c)
 {
 	c->state = CALL_ANSWER;
+	c->answer.sent = true;
 	c->eof = false;
 	http_parser_init(&c->parser, true, c->method == HEAD);
 	stream_write(c->stream, c->request.data, c->request.len);
@@ -190,10 +191,12 @@ static void call_head(struct http_call *c)
 		call_fail(c, E_MALFORMED, "malformed answer: its status is below 100");
 		return;
 	}
-	c->answer = (struct http_answer){ .status = status, .headers = head.headers };
+	c->answer = (struct http_answer){ .status = status, .headers = head.headers, .sent = true };
 	c->state = CALL_BODY;
 	if (c->streaming) {
 		loop_timer_stop(&c->timer);
+		if (c->stream)
+			sock_keepalive(stream_fd(c->stream));    /* for nothing else tells that the server is cut off */
 		if (c->ev.head)
 			c->ev.head(c, &c->answer);
 	}
@@ -376,7 +379,7 @@ static void call_connect(struct http_call *c)
 	c->state = CALL_CONNECT;
 	c->pooled = false;
 	c->stream = stream_connect(c->loop, &c->key.addr, c->key.tls, c->key.host[0] ? c->key.host : NULL,
-				   MIN(c->timeout_us, CONNECT_TIMEOUT_US), &call_events, c);
+				   MIN(c->timeout_us, c->connect_timeout_us), &call_events, c);
 }
 
 static void call_begin(struct http_call *c)
@@ -473,6 +476,7 @@ struct http_call *http_call_start(struct loop *l, const struct http_call_spec *s
 	c->arg = arg;
 	c->method = spec->method;
 	c->timeout_us = spec->timeout_us > 0 ? spec->timeout_us : TIMEOUT_DEFAULT_US;
+	c->connect_timeout_us = spec->connect_timeout_us > 0 ? spec->connect_timeout_us : CONNECT_TIMEOUT_US;
 	c->streaming = spec->streaming;
 	c->body_streaming = spec->body_streaming;
 	c->url_text = xstrdup(spec->url);

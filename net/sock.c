@@ -179,6 +179,15 @@ int sock_connect(const struct sock_addr *a, int *out_fd, struct err *e)
 	return 0;
 }
 
+void sock_keepalive(int fd)
+{
+	const int on = 1, idle_s = 5, interval_s = 1, count = 3;
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);           /* a unix socket has no such things */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+}
+
 /* ---- Look-up ---- */
 
 struct sock_lookup_job {

@@ -35,6 +35,8 @@ uint32_t sock_addr_ip4(const struct sock_addr *a);                              
 int sock_listen(const struct sock_addr *a, int type, int *out_fd, struct err *e);
 int sock_local_addr(int fd, struct sock_addr *out, struct err *e);
 int sock_peer_addr(int fd, struct sock_addr *out, struct err *e);
+/* A TCP connection over which nothing comes for seconds is probed: a peer that is cut off is noticed within about eight. */
+void sock_keepalive(int fd);
 /* Begins a connection; the descriptor becomes writable when it is decided (SO_ERROR tells). */
 int sock_connect(const struct sock_addr *a, int *out_fd, struct err *e);
 

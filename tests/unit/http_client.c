@@ -24,6 +24,7 @@ struct world {
 struct outcome {
 	struct http_call *call;
 	int heads, done, drained, code, status;
+	bool sent;
 	char text[512];
 	struct buf body;
 	char header[64];                /* X-Test */
@@ -226,6 +227,7 @@ static void on_done(struct http_call *c, const struct http_answer *a, const stru
 	struct outcome *o = http_call_arg(c);
 	o->done++;
 	o->code = e->code;
+	o->sent = a->sent;
 	o->call = NULL;
 	str_put(o->text, sizeof(o->text), str_of(e->text));
 	if (e->code != 0)
@@ -411,6 +413,24 @@ TEST(http_client, says_why_a_call_failed)
 	call_spec(w, &o, "/echo", (struct http_call_spec){ .method = POST, .body = STR("too long"), .body_max = 7 });
 	UNTIL(w->l, o.done);
 	EQ_INT(o.code, E_TOOBIG);
+	reset(&o);
+	stop(w);
+}
+
+TEST(http_client, a_failed_call_tells_whether_the_server_may_have_seen_it)
+{
+	struct world *w = start();
+	struct outcome o = { .body = BUF_INIT };
+	call_spec(w, &o, "", (struct http_call_spec){ .url = "http://127.0.0.1:1/x", .method = POST });
+	UNTIL(w->l, o.done);
+	TRUE(o.code != 0);
+	FALSE(o.sent);
+	reset(&o);
+	call_spec(w, &o, "/hold", (struct http_call_spec){ .timeout_us = 50 * MSEC });
+	UNTIL(w->l, o.done);
+	EQ_INT(o.code, E_TIMEOUT);
+	TRUE(o.sent);
+	UNTIL(w->l, w->gone == 1);
 	reset(&o);
 	stop(w);
 }
