@@ -238,7 +238,6 @@ int cli_main(int argc, char **argv)
 	if (fflush(stdout) != 0)
 		code = 1;
 	loop_free(c.loop);
-	free(c.url);
-	free(c.token);
+	cli_fini(&c);
 	return code;
 }

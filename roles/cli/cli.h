@@ -13,12 +13,16 @@ struct cli_flags {
 	char *lines, *app_version, *host;
 };
 
+#define CLI_URLS_MAX 16
 struct cli {
 	struct loop *loop;
 	struct cli_flags flags;
 	char **args;             /* words behind the command's */
 	int argc;
-	char *url;               /* of the attached cluster; made by cli_url */
+	char *urls[CLI_URLS_MAX];/* of the cluster's masters, in the order of trying; made by cli_url */
+	size_t url_count;
+	char *dir, *own_url;     /* where they are remembered, and core.dcos_url; NULL: nowhere */
+	bool urls_old;           /* the cluster should be asked which masters it has */
 	char *token;             /* for that cluster only, or NULL; made by cli_url */
 	int64_t timeout_us;      /* of one request; 0: three minutes */
 	bool interrupted;        /* by Ctrl-C, after client_catch_interrupt */
@@ -50,8 +54,16 @@ const struct command *cli_find(char *const *words, int count, int *out_used);
 #define FLAG_COMPLETED { "completed", FLAG_BOOL, FLAG_AT(completed), "false", 0, 0, NULL, "completed tasks" }
 #define FLAG_FORCE { "force", FLAG_BOOL, FLAG_AT(force), "false", 0, 0, NULL, "override a running deployment" }
 
-/* URL of the attached cluster without a slash at the end. E_NOTFOUND says how to attach one. DCOS_URL, DCOS_ACS_TOKEN, DCOS_TIMEOUT. */
+/*
+ * URL of the attached cluster without a slash at the end: of the master that answered last, of core.dcos_url at first.
+ * E_NOTFOUND says how to attach one. DCOS_URL, DCOS_ACS_TOKEN, DCOS_TIMEOUT.
+ */
 int cli_url(struct cli *c, const char **out, struct err *e);
+void cli_use_url(struct cli *c, const char *url);             /* requests go there and nowhere else */
+void cli_prefer_url(struct cli *c, size_t index);             /* c->urls[index] is the first to be tried from now on */
+/* The cluster's masters are these; remembered for the next commands. */
+int cli_set_urls(struct cli *c, const char *const *urls, size_t count, struct err *e);
+void cli_fini(struct cli *c);
 
 /* ---- requests (client.c): run the loop until the answer is there ---- */
 struct answer {
@@ -65,6 +77,8 @@ void answer_fini(struct answer *a);
 #define AUTO_ANSWER __attribute__((cleanup(answer_fini)))
 yyjson_val *answer_json(const struct answer *a);       /* NULL when the body is no JSON: the json_ helpers take that */
 /*
+ * Which master answers is this function's business: one that cannot be reached, or has no leader to ask, is left for the next,
+ * for some seconds while they elect one. What may have had an effect is not sent twice.
  * path begins with '/' and is below the cluster's URL, or is a whole URL. Statuses of 400 and more are errors with the server's
  * own sentence (E_NOTFOUND for 404), except those in `allow` (0 ends it; may be NULL).
  */
@@ -74,11 +88,15 @@ int client_get(struct cli *c, const char *path, struct answer *out, struct err *
 /* From now on Ctrl-C sets c->interrupted and ends what is being waited for. */
 void client_catch_interrupt(struct cli *c);
 void client_pause(struct cli *c, int64_t delay_us);
+/* Ask the cluster for its masters, and remember them. */
+int client_learn_masters(struct cli *c, struct err *e);
 /* An answer that is handed on as it comes. */
 struct client_stream {
-	char *path;              /* as of client_call */
+	char *path;              /* as of client_call; heap */
 	/* False ends all streams. */
 	bool (*piece)(struct client_stream *s, struct str bytes);
+	/* The connection broke: path of what comes behind the last piece, heap. NULL: then the stream has ended. */
+	char *(*resume)(struct client_stream *s);
 	void *arg;
 	bool ended;              /* out: by the server, with err.code 0, or by a failure */
 	struct err err;

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests of the dcos command: straight-line calls over the event loop of net/. One call runs the loop until its answer is
- * there; streams run side by side until the last one ends. What the server says is wrong becomes one sentence.
+ * there; streams run side by side until the last one ends. What the server says is wrong becomes one sentence. What one master
+ * cannot answer is asked of the next (failover.h), and a stream whose connection broke goes on where it was.
  */
 #include <signal.h>
 #include <stdio.h>
 
 #include "roles/cli/cli.h"
+#include "roles/cli/failover.h"
+#include "roles/cli/masters.h"
 
 #define CALL_TIMEOUT_US (180 * SEC)
+#define READ_TIMEOUT_US (15 * SEC)       /* where another master can be asked: this one may be cut off */
+#define CONNECT_TIMEOUT_US SEC           /* likewise */
 #define ERROR_BODY_BYTES_MAX (64 * 1024)
 
 void answer_fini(struct answer *a)
@@ -74,7 +79,8 @@ static void head_fini(struct request_head *h)
 }
 #define AUTO_HEAD __attribute__((cleanup(head_fini)))
 
-static int head_fill(struct cli *c, const char *path, struct request_head *h, struct err *e)
+/* at: which master. */
+static int head_fill(struct cli *c, const char *path, size_t at, struct request_head *h, struct err *e)
 {
 	size_t n = 0;
 	h->lines[n++] = "Content-Type: application/json";
@@ -87,7 +93,7 @@ static int head_fill(struct cli *c, const char *path, struct request_head *h, st
 	int rc = cli_url(c, &base, e);
 	if (rc != 0)
 		return rc;
-	h->url = xasprintf("%s%s", base, path);
+	h->url = xasprintf("%s%s", c->urls[at], path);
 	if (c->token) {
 		h->token = xasprintf("Authorization: token=%s", c->token);
 		h->lines[n++] = h->token;
@@ -95,21 +101,28 @@ static int head_fill(struct cli *c, const char *path, struct request_head *h, st
 	return 0;
 }
 
+/* How many masters may be asked for that path. */
+static size_t masters_for(const struct cli *c, const char *path) { return path[0] == '/' ? c->url_count : 1; }
+
 static int unreachable(const struct cli *c, const struct err *why, struct err *e)
 {
-	return err_set(e, why->code, "%s; is the cluster at %s up?", why->text, c->url ? c->url : "that address");
+	if (c->url_count > 1)
+		return err_set(e, why->code, "%s; is one of the cluster's %zu masters up?", why->text, c->url_count);
+	return err_set(e, why->code, "%s; is the cluster at %s up?", why->text, c->url_count > 0 ? c->urls[0] : "that address");
 }
 
 struct call_state {
 	struct cli *cli;
 	struct answer *out;
 	struct err err;
+	bool sent;                   /* the server may have seen it */
 };
 
 static void call_on_done(struct http_call *call, const struct http_answer *a, const struct err *failure)
 {
 	struct call_state *s = http_call_arg(call);
 	loop_stop(s->cli->loop);
+	s->sent = a->sent;
 	if (failure->code != 0) {
 		s->err = *failure;
 		return;
@@ -129,27 +142,68 @@ static bool allowed(int status, const int *allow)
 	return status < 400;
 }
 
-int client_call(struct cli *c, enum http_method method, const char *path, const char *body, const int *allow, struct answer *out,
-		struct err *e)
+/* One try, at one master. An error: there is none to ask. */
+static int call_once(struct call_state *s, enum http_method method, const char *path, const char *body, size_t at, struct err *e)
 {
 	static const struct http_call_events events = { .done = call_on_done };
 	AUTO_HEAD struct request_head head = { 0 };
-	struct call_state s = { .cli = c, .out = out };
-	*out = (struct answer){ 0 };
-	int rc = head_fill(c, path, &head, e);
+	struct cli *c = s->cli;
+	int rc = head_fill(c, path, at, &head, e);
 	if (rc != 0)
 		return rc;
+	bool others = masters_for(c, path) > 1;
 	struct http_call_spec spec = {
 		.method = method, .url = head.url, .headers = head.lines, .body = str_of(body ? body : ""),
-		.timeout_us = c->timeout_us ? c->timeout_us : CALL_TIMEOUT_US,
+		.timeout_us = c->timeout_us ? c->timeout_us : others && method == GET ? READ_TIMEOUT_US : CALL_TIMEOUT_US,
+		.connect_timeout_us = others ? CONNECT_TIMEOUT_US : 0,
 	};
-	(void)http_call_start(c->loop, &spec, &events, &s);     /* the loop ends when it is done; nothing cancels it */
+	(void)http_call_start(c->loop, &spec, &events, s);     /* the loop ends when it is done; nothing cancels it */
 	loop_run(c->loop);
+	return 0;
+}
+
+/* An answer came: from the one to ask first from now on. */
+static void settle_on(struct cli *c, size_t at)
+{
+	struct err e = { 0 };
+	bool learn = at > 0 || c->urls_old;
+	if (at > 0)
+		cli_prefer_url(c, at);
+	c->urls_old = false;
+	if (learn)
+		(void)client_learn_masters(c, &e);    /* what we know of them goes on counting */
+}
+
+int client_call(struct cli *c, enum http_method method, const char *path, const char *body, const int *allow, struct answer *out,
+		struct err *e)
+{
+	struct tries t = { 0 };
+	struct call_state s;
+	for (;;) {
+		s = (struct call_state){ .cli = c, .out = out };
+		*out = (struct answer){ 0 };
+		int rc = call_once(&s, method, path, body, t.at, e);
+		if (rc != 0)
+			return rc;
+		size_t masters = masters_for(c, path);
+		bool failed = s.err.code != 0 || out->status == 502 || out->status == 503;
+		if (!failed || masters < 2 || c->interrupted || !tries_safe(method, out->status, s.sent))
+			break;
+		int64_t wait_us = tries_next(&t, masters, out->status != 0, loop_now_us(c->loop));
+		if (wait_us < 0)
+			break;
+		answer_fini(out);
+		if (wait_us > 0)
+			client_pause(c, wait_us);
+	}
 	if (s.err.code != 0)
 		return unreachable(c, &s.err, e);
-	if (allowed(out->status, allow))
+	if (allowed(out->status, allow)) {
+		if (path[0] == '/')
+			settle_on(c, t.at);
 		return 0;
-	rc = explain(out->status, out->body, e);
+	}
+	int rc = explain(out->status, out->body, e);
 	answer_fini(out);
 	return rc;
 }
@@ -191,16 +245,25 @@ struct streams {
 struct stream_state {
 	struct streams *all;
 	struct client_stream *stream;
-	struct http_call *call;          /* NULL when it has ended */
+	struct http_call *call;          /* NULL: between two tries, or it has ended */
 	struct request_head head;
 	int status;
+	bool began;                      /* a try had an answer that was none of an error */
 	struct buf error_body;           /* of an answer that is an error */
+	struct tries tries;
+	struct loop_timer timer;         /* until the next try */
 };
+
+static void stream_start(struct stream_state *s);
 
 static void stream_on_head(struct http_call *call, const struct http_answer *a)
 {
 	struct stream_state *s = http_call_arg(call);
 	s->status = a->status;
+	if (a->status >= 400)
+		return;
+	s->began = true;
+	s->tries = (struct tries){ .at = s->tries.at };
 }
 
 static void stream_on_body(struct http_call *call, struct str piece)
@@ -212,53 +275,126 @@ static void stream_on_body(struct http_call *call, struct str piece)
 		on_interrupt(s->all->cli->loop, 0, s->all->cli);
 }
 
-static void stream_on_done(struct http_call *call, const struct http_answer *a, const struct err *failure)
+static void stream_on_timer(struct loop_timer *t) { stream_start(container_of(t, struct stream_state, timer)); }
+
+/* One that had begun goes on behind its last piece; a new leader may not know its agent for a moment (404). */
+static bool stream_again(struct stream_state *s, bool broken, bool sent)
 {
-	struct stream_state *s = http_call_arg(call);
-	(void)a;
-	s->call = NULL;
+	struct cli *c = s->all->cli;
+	size_t masters = masters_for(c, s->stream->path);
+	int status = broken ? 0 : s->status;
+	bool may = s->began ? s->stream->resume && (broken || status == 404 || status == 502 || status == 503)
+			    : masters > 1 && (broken || status >= 500) && tries_safe(GET, status, sent);
+	if (!may || c->interrupted)
+		return false;
+	int64_t wait_us = tries_next(&s->tries, masters, !broken || s->status != 0, loop_now_us(c->loop));
+	if (wait_us < 0)
+		return false;
+	if (s->began) {
+		free(s->stream->path);
+		s->stream->path = s->stream->resume(s->stream);
+	}
+	loop_timer_start(c->loop, &s->timer, wait_us, stream_on_timer);
+	return true;
+}
+
+static void stream_end(struct stream_state *s)
+{
 	s->stream->ended = true;
-	if (failure->code != 0)
-		(void)unreachable(s->all->cli, failure, &s->stream->err);
-	else if (s->status >= 400)
-		(void)explain(s->status, buf_cstr(&s->error_body), &s->stream->err);
 	if (--s->all->live == 0)
 		loop_stop(s->all->cli->loop);
 }
 
-static int stream_start(struct stream_state *s, struct err *e)
+static void stream_on_done(struct http_call *call, const struct http_answer *a, const struct err *failure)
+{
+	struct stream_state *s = http_call_arg(call);
+	bool broken = failure->code != 0;
+	s->call = NULL;
+	if ((broken || s->status >= 400) && stream_again(s, broken, a->sent))
+		return;
+	if (broken)
+		(void)unreachable(s->all->cli, failure, &s->stream->err);
+	else if (s->status >= 400)
+		(void)explain(s->status, buf_cstr(&s->error_body), &s->stream->err);
+	stream_end(s);
+}
+
+static void stream_start(struct stream_state *s)
 {
 	static const struct http_call_events events = { .head = stream_on_head, .body = stream_on_body, .done = stream_on_done };
 	struct cli *c = s->all->cli;
-	buf_init(&s->error_body, ERROR_BODY_BYTES_MAX);
-	int rc = head_fill(c, s->stream->path, &s->head, e);
-	if (rc != 0)
-		return rc;
+	s->status = 0;
+	buf_reset(&s->error_body);
+	head_fini(&s->head);
+	s->head = (struct request_head){ 0 };
+	if (head_fill(c, s->stream->path, s->tries.at, &s->head, &s->stream->err) != 0) {
+		stream_end(s);
+		return;
+	}
 	struct http_call_spec spec = {
 		.method = GET, .url = s->head.url, .headers = s->head.lines, .timeout_us = CALL_TIMEOUT_US, .streaming = true,
+		.connect_timeout_us = masters_for(c, s->stream->path) > 1 ? CONNECT_TIMEOUT_US : 0,
 	};
 	s->call = http_call_start(c->loop, &spec, &events, s);
-	s->all->live++;
-	return 0;
 }
 
 int client_streams(struct cli *c, struct client_stream *streams, size_t count, struct err *e)
 {
-	struct streams all = { .cli = c };
+	struct streams all = { .cli = c, .live = count };
 	struct stream_state *states = xcalloc(count, sizeof(*states));
-	int rc = 0;
+	const char *base;
+	int rc = cli_url(c, &base, e);
 	client_catch_interrupt(c);
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		states[i] = (struct stream_state){ .all = &all, .stream = &streams[i] };
-		rc = stream_start(&states[i], e);
+		buf_init(&states[i].error_body, ERROR_BODY_BYTES_MAX);
+		stream_start(&states[i]);
 	}
-	if (rc == 0)
+	if (rc == 0 && all.live > 0)
 		loop_run(c->loop);
 	for (size_t i = 0; i < count; i++) {
 		http_call_cancel(states[i].call);
+		loop_timer_stop(&states[i].timer);
 		head_fini(&states[i].head);
 		buf_fini(&states[i].error_body);
 	}
 	free(states);
 	return rc;
+}
+
+/* ---- which masters there are ---- */
+
+/* "http://10.0.0.1:8000" of another host: masters have their front doors alike. */
+static char *url_of_host(const struct url *u, const char *host)
+{
+	const char *scheme = u->tls ? "https" : "http";
+	bool usual = u->port == (u->tls ? 443 : 80);
+	return usual ? xasprintf("%s://%s", scheme, host) : xasprintf("%s://%s:%u", scheme, host, u->port);
+}
+
+int client_learn_masters(struct cli *c, struct err *e)
+{
+	AUTO_ANSWER struct answer a = { 0 };
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	char hosts[MASTERS_MAX][64];
+	const char *urls[CLI_URLS_MAX];
+	const char *base;
+	struct url u;
+	size_t count = 0;
+	int rc = cli_url(c, &base, e);
+	if (rc == 0)
+		rc = client_get(c, MASTERS_STATUS_PATH, &a, e);
+	if (rc != 0)
+		return rc;
+	/* It may have moved on to another master meanwhile, which then answered. */
+	urls[count++] = arena_strdup(&arena, c->urls[0]);
+	if (!url_parse(urls[0], &u))
+		return err_set(e, E_INVALID, "'%s' is no URL of a cluster", urls[0]);
+	size_t n = masters_hosts(answer_json(&a), hosts);
+	for (size_t i = 0; i < n && count < CLI_URLS_MAX - 1; i++) {
+		AUTO_FREE char *url = url_of_host(&u, hosts[i]);
+		if (strcmp(url, urls[0]) != 0)
+			urls[count++] = arena_strdup(&arena, url);
+	}
+	return cli_set_urls(c, urls, count, e);
 }

@@ -3,9 +3,11 @@
  * Which nodes a local cluster has, at which addresses, and the command line of each process. Pure.
  *
  *   host   the machine itself: names and VIPs for its own programs, forwards names for the others
- *   m1     master      192.168.65.90      with isolation each node has the real ports to itself;
+ *   m1 …   masters     192.168.65.90 …    with isolation each node has the real ports to itself;
  *   a1 …   agents      192.168.65.111 …   without, 127.0.65.x and high ports where root would be needed
  *   p1 …   public      192.168.65.60 …    (the addresses DC/OS' Vagrant clusters use)
+ *
+ * m1 founds the cluster, the other masters join it; every other node is told of all of them.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -50,6 +52,13 @@ static const char *ip_text(struct arena *a, uint32_t ip4)
 	return arena_strdup(a, inet_ntop(AF_INET, &in, text, sizeof(text)));
 }
 
+static void add_masters(struct arena *a, const struct plan *p, struct plan_proc *proc, const struct plan_node *except)
+{
+	for (size_t i = 0; i < p->master_count; i++)
+		if (&p->masters[i] != except)
+			add_flag(a, proc, "masters", p->masters[i].ip);
+}
+
 static const char *node_cgroup(struct arena *a, const struct plan *p, const struct plan_node *n)
 {
 	return arena_printf(a, "%s/%s", p->config->cgroup, n->name);
@@ -70,7 +79,7 @@ static struct plan_proc *add_proc(struct arena *a, const struct plan *p, struct 
 	add_flag(a, proc, "cgroup", node_cgroup(a, p, n));
 	add_flag(a, proc, "log-level", p->config->log_level);
 	if (n->kind != NODE_MASTER) {
-		add_flag(a, proc, "masters", p->nodes[1].ip);
+		add_masters(a, p, proc, NULL);
 		add_flag(a, proc, "join-token-file", p->token_file);
 	}
 	return proc;
@@ -79,6 +88,10 @@ static struct plan_proc *add_proc(struct arena *a, const struct plan *p, struct 
 static void add_master(struct arena *a, const struct plan *p, struct plan_node *n)
 {
 	struct plan_proc *proc = add_proc(a, p, n, "master");
+	if (n != p->masters) {
+		add_masters(a, p, proc, n);
+		add_flag(a, proc, "join-token-file", p->master_token_file);
+	}
 	if (!p->config->isolate)
 		add_flag(a, proc, "adminrouter-port", arena_printf(a, "%d", HIGH_HTTP_PORT));
 }
@@ -144,6 +157,8 @@ static void add_node(struct arena *a, struct plan *p, enum node_kind kind, const
 	n->dir = arena_printf(a, "%s/%s", p->config->state_dir, name);
 	n->netns = own_netns ? arena_printf(a, "%s/netns", n->dir) : NULL;
 	n->veth = own_netns ? arena_printf(a, "%s-%s", p->config->bridge, name) : NULL;
+	if (kind == NODE_MASTER)
+		n->url = p->config->isolate ? arena_printf(a, "http://%s", n->ip) : arena_printf(a, "http://%s:%d", n->ip, HIGH_HTTP_PORT);
 }
 
 static int parse_subnet(struct plan *p, struct err *e)
@@ -160,26 +175,39 @@ static int parse_subnet(struct plan *p, struct err *e)
 	return 0;
 }
 
+/* A majority decides, so a second of two, a fourth of four adds nothing but one more that can fail. */
+static int check_masters(int64_t masters, struct err *e)
+{
+	if (masters >= 1 && masters <= PLAN_MASTERS_MAX && masters % 2 == 1)
+		return 0;
+	return err_set(e, E_USAGE, "--masters wants 1, 3, 5 or 7, not %lld: a majority decides, so an even number survives no more failures "
+		       "than one master less", (long long)masters);
+}
+
 int cluster_plan_make(struct arena *a, const struct up_config *c, struct plan *out, struct err *e)
 {
 	struct plan p = { .config = c };
 	int rc = parse_subnet(&p, e);
 	if (rc != 0)
 		return rc;
+	rc = check_masters(c->masters, e);
+	if (rc != 0)
+		return rc;
 	if (strlen(c->bridge) > 9)
 		return err_set(e, E_USAGE, "--bridge wants at most 9 characters, not '%s'", c->bridge);
-	p.nodes = arena_array(a, struct plan_node, 2 + c->agents + c->public_agents);
+	p.nodes = arena_array(a, struct plan_node, 1 + c->masters + c->agents + c->public_agents);
 	p.bpf_dir = arena_printf(a, "%s/bpf", c->state_dir);
 	add_node(a, &p, NODE_HOST, "host", HOST_PART_BRIDGE);
-	add_node(a, &p, NODE_MASTER, "m1", HOST_PART_MASTER);
+	p.masters = &p.nodes[p.node_count];
+	p.master_count = (size_t)c->masters;
+	for (int i = 0; i < c->masters; i++)
+		add_node(a, &p, NODE_MASTER, arena_printf(a, "m%d", i + 1), HOST_PART_MASTER + (uint32_t)i);
 	for (int i = 0; i < c->agents; i++)
 		add_node(a, &p, NODE_AGENT, arena_printf(a, "a%d", i + 1), HOST_PART_AGENT + (uint32_t)i);
 	for (int i = 0; i < c->public_agents; i++)
 		add_node(a, &p, NODE_PUBLIC_AGENT, arena_printf(a, "p%d", i + 1), HOST_PART_PUBLIC + (uint32_t)i);
-	p.token_file = arena_printf(a, "%s/identity/token", p.nodes[1].dir);
-	p.entry_port = c->isolate ? 80 : HIGH_HTTP_PORT;
-	p.entry_url = c->isolate ? arena_printf(a, "http://%s", p.nodes[1].ip)
-				 : arena_printf(a, "http://%s:%u", p.nodes[1].ip, p.entry_port);
+	p.token_file = arena_printf(a, "%s/identity/token", p.masters[0].dir);
+	p.master_token_file = arena_printf(a, "%s/identity/master-token", p.masters[0].dir);
 	for (size_t i = 0; i < p.node_count; i++)
 		add_procs(a, &p, &p.nodes[i]);
 	*out = p;

@@ -2,6 +2,7 @@
 /* dcos cluster: which clusters this user knows, and which one commands go to. */
 #include <stdio.h>
 
+#include "net/base/log.h"
 #include "roles/cli/cli.h"
 #include "roles/cli/config.h"
 
@@ -24,8 +25,7 @@ static bool list_one(void *arg, struct cluster *cl)
 	struct err e = { 0 };
 	if (l->cli->flags.attached && !cl->attached)
 		return true;
-	free(l->cli->url);
-	l->cli->url = xstrdup(url);
+	cli_use_url(l->cli, url);
 	bool up = client_get(l->cli, "/dcos-metadata/dcos-version.json", &a, &e) == 0;
 	const char *version = json_str(answer_json(&a), "version", "UNKNOWN");
 	const char *status = up ? "AVAILABLE" : "UNAVAILABLE";
@@ -117,21 +117,24 @@ static int cmd_setup(struct cli *c, struct err *e)
 	AUTO_ANSWER struct answer summary = { 0 };
 	struct url u;
 	const char *arg = c->args[0];
-	c->url = strstr(arg, "://") ? xstrdup(arg) : xasprintf("http://%s", arg);
-	if (!url_parse(c->url, &u))
+	AUTO_FREE char *url = strstr(arg, "://") ? xstrdup(arg) : xasprintf("http://%s", arg);
+	cli_use_url(c, url);
+	if (!url_parse(url, &u))
 		return err_set(e, E_INVALID, "'%s' is not a cluster's URL, such as http://192.168.65.90", arg);
 	int rc = client_get(c, "/metadata", &metadata, e);
 	if (rc == 0)
 		rc = client_get(c, "/mesos/state-summary", &summary, e);
 	if (rc == E_NOTFOUND)
-		return err_set(e, E_NOTFOUND, "%s does not answer as a cluster does; give its front door, such as http://192.168.65.90", c->url);
+		return err_set(e, E_NOTFOUND, "%s does not answer as a cluster does; give its front door, such as http://192.168.65.90", url);
 	if (rc != 0)
 		return rc;
 	const char *id = json_str(answer_json(&metadata), "CLUSTER_ID", "");
 	const char *name = json_str(answer_json(&summary), "cluster", "dcos");
 	if (!id[0] || strpbrk(id, "/.") || strpbrk(name, "\"\n"))
-		return err_set(e, E_MALFORMED, "%s does not answer as a cluster does", c->url);
-	return config_register(id, name, c->url, e);
+		return err_set(e, E_MALFORMED, "%s does not answer as a cluster does", url);
+	if (client_learn_masters(c, e) != 0)
+		LOG(INFO, "the cluster does not tell its masters", "reason=%s", e->text);    /* then it has the one we know */
+	return config_register(id, name, (const char *const *)c->urls, c->url_count, e);
 }
 
 static const struct flag list_flags[] = {

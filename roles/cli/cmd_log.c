@@ -133,25 +133,37 @@ static void print_tails(struct printer *p, struct source *sources, bool follow)
 /* One stream's place: which file, and who prints. */
 struct follower {
 	struct printer *printer;
-	const struct source *source;
+	struct source *source;
 };
+
+static char *follow_url(const struct source *s)
+{
+	AUTO_FREE char *url = cli_task_files_url(s->task, "follow", s->path);
+	return xasprintf("%s&offset=%lld", url, (long long)s->end);
+}
 
 static bool print_piece(struct client_stream *stream, struct str piece)
 {
 	const struct follower *f = stream->arg;
 	print_header(f->printer, f->source);
+	f->source->end += (int64_t)piece.len;
 	return fwrite(piece.p, 1, piece.len, stdout) == piece.len && fflush(stdout) == 0;
 }
 
-static int follow_all(struct cli *c, struct printer *p, const struct source *sources, struct err *e)
+static char *resume(struct client_stream *stream)
+{
+	const struct follower *f = stream->arg;
+	return follow_url(f->source);
+}
+
+static int follow_all(struct cli *c, struct printer *p, struct source *sources, struct err *e)
 {
 	AUTO_FREE struct client_stream *streams = xcalloc(p->count, sizeof(*streams));
 	AUTO_FREE struct follower *followers = xcalloc(p->count, sizeof(*followers));
 	for (size_t i = 0; i < p->count; i++) {
-		AUTO_FREE char *url = cli_task_files_url(sources[i].task, "follow", sources[i].path);
 		followers[i] = (struct follower){ p, &sources[i] };
 		streams[i] = (struct client_stream){
-			.path = xasprintf("%s&offset=%lld", url, (long long)sources[i].end), .piece = print_piece, .arg = &followers[i],
+			.path = follow_url(&sources[i]), .piece = print_piece, .resume = resume, .arg = &followers[i],
 		};
 	}
 	p->streams = streams;

@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clusters/<id>/dcos.toml and an empty file `attached` beside it; see config.h. */
+/* clusters/<id>/dcos.toml, beside it an empty file `attached` and the masters' URLs in `masters`; see config.h. */
 #include "roles/cli/config.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
+#include "net/base/time.h"
 #include "roles/cli/cli.h"
 #include "roles/node.h"
 
 #define TIMEOUT_SECONDS_MAX 86400
+#define MASTERS_BYTES_MAX 4096
+#define MASTERS_AGE_US HOUR              /* then the cluster is asked again which masters it has */
 
 static int clusters_dir(char **out, struct err *e)
 {
@@ -88,6 +92,72 @@ int config_path(char **out, struct err *e)
 	return 0;
 }
 
+/* ---- the masters' URLs ---- */
+
+/* Without a slash at the end. */
+static void add_url(struct cli *c, struct str url)
+{
+	while (url.len > 0 && url.p[url.len - 1] == '/')
+		url.len--;
+	if (url.len > 0 && c->url_count < CLI_URLS_MAX)
+		c->urls[c->url_count++] = str_dup(url);
+}
+
+static void forget_urls(struct cli *c)
+{
+	for (size_t i = 0; i < c->url_count; i++)
+		free(c->urls[i]);
+	c->url_count = 0;
+}
+
+static bool has_url(const struct cli *c, const char *url)
+{
+	for (size_t i = 0; i < c->url_count; i++)
+		if (strcmp(c->urls[i], url) == 0)
+			return true;
+	return false;
+}
+
+/* The remembered ones are those of this cluster only when its own URL is among them: that one may have been changed by hand. */
+static void load_masters(struct cli *c, const char *toml)
+{
+	AUTO_FREE char *dir = xstrdup(toml);
+	*strrchr(dir, '/') = '\0';
+	AUTO_FREE char *path = xasprintf("%s/masters", dir);
+	char text[MASTERS_BYTES_MAX];
+	struct stat st;
+	AUTO_FREE char *own = MOVE(c->urls[0]);
+	AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 && fstat(fd, &st) == 0 ? read(fd, text, sizeof(text)) : -1;
+	c->url_count = 0;
+	struct str rest = str_n(text, n > 0 ? (size_t)n : 0);
+	while (rest.p && rest.len > 0)
+		add_url(c, str_trim(str_cut(&rest, '\n')));
+	if (n > 0 && has_url(c, own)) {
+		c->dir = MOVE(dir);
+		c->own_url = MOVE(own);
+		c->urls_old = time_unix_us() - st.st_mtim.tv_sec * SEC > MASTERS_AGE_US;
+		return;
+	}
+	forget_urls(c);
+	add_url(c, str_of(own));
+}
+
+int config_save_masters(const char *dir, const char *const *urls, size_t count, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/masters", dir);
+	AUTO_FREE char *tmp = xasprintf("%s/masters.tmp", dir);
+	AUTO_BUF struct buf text = BUF_INIT;
+	for (size_t i = 0; i < count; i++)
+		buf_printf(&text, "%s\n", urls[i]);
+	AUTO_FD int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len)
+		return err_sys(e, "write '%s'", tmp);
+	return rename(tmp, path) == 0 ? 0 : err_sys(e, "rename '%s' to '%s'", tmp, path);
+}
+
+/* ---- where requests go ---- */
+
 /* Environment beats file; a token of the file is for the file's cluster only. */
 static int load_cluster(struct cli *c, struct err *e)
 {
@@ -103,27 +173,61 @@ static int load_cluster(struct cli *c, struct err *e)
 	const char *url = env_url ? env_url : settings_get(&s, "core.dcos_url", NULL);
 	const char *token = env_token ? env_token : settings_get(&s, "core.dcos_acs_token", NULL);
 	const char *timeout = env_timeout ? env_timeout : settings_get(&s, "core.timeout", NULL);
-	if (!url)
-		return err_set(e, E_NOTFOUND, "'%s' has no core.dcos_url; `dcos config set core.dcos_url http://…` sets it", path);
+	if (!url || !url[0])
+		return err_set(e, E_NOTFOUND, "'%s' has no core.dcos_url; `dcos config set core.dcos_url http://…` sets it", path ? path : "DCOS_URL");
 	if (timeout && (!str_i64(str_of(timeout), &seconds) || seconds < 1 || seconds > TIMEOUT_SECONDS_MAX))
 		return err_set(e, E_INVALID, "the timeout wants 1 to %d seconds, not '%s'", TIMEOUT_SECONDS_MAX, timeout);
-	c->url = xstrdup(url);
+	add_url(c, str_of(url));
+	if (path && c->url_count > 0)
+		load_masters(c, path);
 	c->token = token ? xstrdup(token) : NULL;
 	if (timeout)
 		c->timeout_us = seconds * SEC;
-	return 0;
+	return c->url_count > 0 ? 0 : err_set(e, E_INVALID, "'%s' is no URL of a cluster", url);
 }
 
 int cli_url(struct cli *c, const char **out, struct err *e)
 {
-	int rc = c->url ? 0 : load_cluster(c, e);
-	if (rc != 0)
-		return rc;
-	size_t len = strlen(c->url);
-	while (len > 0 && c->url[len - 1] == '/')
-		c->url[--len] = '\0';
-	*out = c->url;
-	return 0;
+	int rc = c->url_count > 0 ? 0 : load_cluster(c, e);
+	if (rc == 0)
+		*out = c->urls[0];
+	return rc;
+}
+
+void cli_use_url(struct cli *c, const char *url)
+{
+	forget_urls(c);
+	free(MOVE(c->dir));
+	free(MOVE(c->own_url));
+	add_url(c, str_of(url));
+}
+
+void cli_prefer_url(struct cli *c, size_t index)
+{
+	char *url = c->urls[index];
+	memmove(&c->urls[1], &c->urls[0], index * sizeof(c->urls[0]));
+	c->urls[0] = url;
+}
+
+int cli_set_urls(struct cli *c, const char *const *urls, size_t count, struct err *e)
+{
+	assert(count > 0);
+	forget_urls(c);
+	for (size_t i = 0; i < count; i++)
+		add_url(c, str_of(urls[i]));
+	if (!c->dir)
+		return 0;
+	if (!has_url(c, c->own_url))
+		add_url(c, str_of(c->own_url));     /* see load_masters */
+	return config_save_masters(c->dir, (const char *const *)c->urls, c->url_count, e);
+}
+
+void cli_fini(struct cli *c)
+{
+	forget_urls(c);
+	free(c->dir);
+	free(c->own_url);
+	free(c->token);
 }
 
 /* ---- changes ---- */
@@ -150,7 +254,7 @@ int config_attach(const char *cluster_id, struct err *e)
 	return fd >= 0 ? 0 : err_sys(e, "create '%s'", mark);
 }
 
-int config_register(const char *cluster_id, const char *name, const char *url, struct err *e)
+int config_register(const char *cluster_id, const char *name, const char *const *urls, size_t count, struct err *e)
 {
 	AUTO_FREE char *clusters = NULL;
 	AUTO_SETTINGS struct settings s = { 0 };
@@ -163,17 +267,19 @@ int config_register(const char *cluster_id, const char *name, const char *url, s
 	if (rc == 0)
 		rc = settings_load(&s, toml, e);
 	if (rc == 0)
-		rc = settings_put(&s, "core.dcos_url", str_of(url), true, e);
+		rc = settings_put(&s, "core.dcos_url", str_of(urls[0]), true, e);
 	if (rc == 0)
 		rc = settings_put(&s, "cluster.name", str_of(name), true, e);
 	if (rc == 0)
 		rc = settings_save(&s, toml, e);
+	if (rc == 0)
+		rc = config_save_masters(dir, urls, count, e);
 	return rc == 0 ? config_attach(cluster_id, e) : rc;
 }
 
 int cluster_remove(const char *cluster_id, struct err *e)
 {
-	static const char *const files[] = { "attached", "dcos.toml", "dcos_ca.crt" };
+	static const char *const files[] = { "attached", "dcos.toml", "dcos_ca.crt", "masters" };
 	AUTO_FREE char *clusters = NULL;
 	int rc = clusters_dir(&clusters, e);
 	if (rc != 0)

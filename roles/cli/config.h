@@ -13,8 +13,13 @@ struct cluster {
 	bool attached;           /* has the mark */
 };
 
-/* Write clusters/<id>/dcos.toml with core.dcos_url and cluster.name (other keys are kept) and attach that cluster. */
-int config_register(const char *cluster_id, const char *name, const char *url, struct err *e);
+/*
+ * Write clusters/<id>/dcos.toml with core.dcos_url, which is the first URL, and cluster.name (other keys are kept), remember all
+ * the masters' URLs beside it and attach that cluster.
+ */
+int config_register(const char *cluster_id, const char *name, const char *const *urls, size_t count, struct err *e);
+/* The masters' URLs in <dir>/masters, one a line; replaced in one step. */
+int config_save_masters(const char *dir, const char *const *urls, size_t count, struct err *e);
 int config_attach(const char *cluster_id, struct err *e);
 /* Path of the attached cluster's dcos.toml, heap. DCOS_CLUSTER, an id or a name, stands in for the mark. E_NOTFOUND, E_CONFLICT. */
 int config_path(char **out, struct err *e);

@@ -22,9 +22,7 @@ static void get_status(struct http_req *r)
 {
 	struct control *c = r->arg;
 	AUTO_BUF struct buf out = BUF_INIT;
-	char leader[64];
-	c->ev.leader(c->arg, leader, sizeof(leader));
-	supervisor_status(c->s, leader, &out);
+	supervisor_status(c->s, &out);
 	http_reply_json(r, 200, &out);
 }
 

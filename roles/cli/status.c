@@ -11,10 +11,12 @@
 #include "net/base/time.h"
 #include "net/json.h"
 #include "roles/cli/config.h"
+#include "roles/cli/masters.h"
 #include "roles/cli/up.h"
 #include "roles/node.h"
 #include "roles/roles.h"
 
+#define ASK_US SEC                   /* a master that is alive answers within milliseconds */
 #define DOWN_TIMEOUT_US (60 * SEC)
 #define DOWN_PAUSE_US (5 * MSEC)
 
@@ -72,33 +74,136 @@ static const char *colour(const char *state, bool tty)
 	return strcmp(state, "ready") == 0 ? "\033[32m" : strcmp(state, "stopped") == 0 ? "\033[90m" : "\033[33m";
 }
 
-static void print_table(yyjson_val *root)
+/* What the masters said, and whom it is about. */
+struct look {
+	struct loop *loop;
+	yyjson_val *root;        /* the supervisor's account */
+	struct masters masters;
+	struct buf warnings;     /* a sentence a line */
+};
+
+static void look_on_masters(void *arg, const struct masters *m)
+{
+	struct look *k = arg;
+	k->masters = *m;
+	loop_stop(k->loop);
+}
+
+static void ask_masters(struct look *k)
+{
+	const char *urls[MASTERS_MAX];
+	size_t n = 0;
+	yyjson_val *list = json_at(k->root, "masters"), *master;
+	yyjson_arr_iter it;
+	yyjson_arr_iter_init(list, &it);
+	while (n < MASTERS_MAX && (master = yyjson_arr_iter_next(&it)))
+		urls[n++] = json_str(master, "url", "");
+	k->loop = loop_new();
+	(void)masters_ask_start(k->loop, urls, n, ASK_US, look_on_masters, k);    /* the loop ends when it is done */
+	loop_run(k->loop);
+	loop_free(k->loop);
+	masters_warnings(&k->masters, &k->warnings);
+}
+
+static const char *leader_of(const struct look *k)
+{
+	const struct master_seen *s = masters_leader(&k->masters);
+	return s ? s->host : "";
+}
+
+/* "leader" … of the master at that address. */
+static const char *role_of(const struct look *k, const char *ip)
+{
+	const struct master_seen *s = masters_find(&k->masters, ip);
+	return s ? masters_role(s) : "down";
+}
+
+/* Of a master's process: its part in the quorum. Else what the process said when it was ready. */
+static const char *note_of(const struct look *k, yyjson_val *p)
+{
+	const char *note = json_str(p, "note", "");
+	bool is_master = strcmp(json_str(p, "role", ""), "master") == 0 && strcmp(json_str(p, "state", ""), "ready") == 0;
+	return is_master ? role_of(k, json_str(p, "ip", "")) : note;
+}
+
+static void print_table(struct look *k)
 {
 	bool tty = isatty(STDOUT_FILENO);
-	yyjson_val *list = json_at(root, "processes"), *p;
+	yyjson_val *list = json_at(k->root, "processes"), *p;
 	yyjson_arr_iter it;
-	const char *leader = json_str(root, "leader", "");
-	printf("cluster %s  %s  %lld of %lld ready  %s%s\n\n", json_str(root, "cluster", ""), json_str(root, "url", ""),
-	       (long long)json_int(root, "ready", 0), (long long)json_int(root, "total", 0), leader[0] ? "leader " : "no master leads",
-	       leader);
-	printf("%-6s %-8s %-16s %-8s %-9s %-8s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "STATE", "RESTARTS", "NOTE");
+	const char *leader = leader_of(k);
+	size_t voters = masters_voters(&k->masters);
+	printf("cluster %s  %s  %lld of %lld ready  %s%s  %zu %s\n", json_str(k->root, "cluster", ""), json_str(k->root, "url", ""),
+	       (long long)json_int(k->root, "ready", 0), (long long)json_int(k->root, "total", 0),
+	       leader[0] ? "leader " : "no master leads", leader, voters, voters == 1 ? "voter" : "voters");
+	for (struct str rest = buf_view(&k->warnings); rest.p && rest.len > 0;) {
+		struct str line = str_cut(&rest, '\n');
+		printf("%swarning:%s " STR_FMT "\n", tty ? "\033[33m" : "", tty ? "\033[0m" : "", STR_ARG(line));
+	}
+	printf("\n%-6s %-8s %-16s %-8s %-9s %-8s %s\n", "NODE", "ROLE", "ADDRESS", "PID", "STATE", "RESTARTS", "NOTE");
 	yyjson_arr_iter_init(list, &it);
 	while ((p = yyjson_arr_iter_next(&it))) {
 		const char *state = json_str(p, "state", "");
 		printf("%-6s %-8s %-16s %-8lld %s%-9s%s %-8lld %s\n", json_str(p, "node", ""), json_str(p, "role", ""),
 		       json_str(p, "ip", ""), (long long)json_int(p, "pid", 0), colour(state, tty), state, tty ? "\033[0m" : "",
-		       (long long)json_int(p, "restarts", 0), json_str(p, "note", ""));
+		       (long long)json_int(p, "restarts", 0), note_of(k, p));
 	}
+}
+
+static void json_master(struct jw *w, const struct look *k, yyjson_val *master)
+{
+	const char *ip = json_str(master, "ip", "");
+	const struct master_seen *s = masters_find(&k->masters, ip);
+	jw_obj(w, NULL);
+	jw_str(w, "node", json_str(master, "node", ""));
+	jw_str(w, "ip", ip);
+	jw_str(w, "url", json_str(master, "url", ""));
+	jw_str(w, "role", role_of(k, ip));
+	jw_bool(w, "voter", s && s->voter);
+	jw_end(w);
+}
+
+/* The supervisor's account, with what the masters say in it. */
+static void print_json_text(struct look *k)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct jw w = jw_start(&out);
+	yyjson_obj_iter fields;
+	yyjson_arr_iter it;
+	yyjson_val *key, *master;
+	jw_obj(&w, NULL);
+	jw_str(&w, "leader", leader_of(k));
+	jw_int(&w, "voters", (int64_t)masters_voters(&k->masters));
+	jw_arr(&w, "warnings");
+	for (struct str rest = buf_view(&k->warnings); rest.p && rest.len > 0;)
+		jw_strn(&w, NULL, str_cut(&rest, '\n'));
+	jw_end(&w);
+	jw_arr(&w, "masters");
+	yyjson_arr_iter_init(json_at(k->root, "masters"), &it);
+	while ((master = yyjson_arr_iter_next(&it)))
+		json_master(&w, k, master);
+	jw_end(&w);
+	yyjson_obj_iter_init(k->root, &fields);
+	while ((key = yyjson_obj_iter_next(&fields))) {
+		AUTO_BUF struct buf value = BUF_INIT;
+		if (strcmp(yyjson_get_str(key), "masters") == 0)
+			continue;
+		json_write(&value, yyjson_obj_iter_get_val(key), false);
+		jw_raw(&w, yyjson_get_str(key), buf_view(&value));
+	}
+	jw_end(&w);
+	puts(buf_cstr(&out));
 }
 
 int status_main(int argc, char **argv)
 {
 	static const struct flag *const tables[] = { look_flags, status_flags, NULL };
 	struct look_config c = { 0 };
+	struct look k = { .warnings = BUF_INIT };
 	struct err e = { 0 };
 	AUTO_FREE char *body = NULL;
 	int code;
-	if (!parse("status", "Shows the processes of the cluster that `up` started.", tables, &c, argc, argv, &code))
+	if (!parse("status", "Shows the processes of the cluster that `up` started, and what its masters are.", tables, &c, argc, argv, &code))
 		return code;
 	int rc = control_request(c.up.state_dir, GET, "/status", &body, &e);
 	AUTO_JSON yyjson_doc *doc = NULL;
@@ -106,10 +211,13 @@ int status_main(int argc, char **argv)
 		rc = json_parse(body, strlen(body), &doc, &e);
 	if (rc != 0)
 		return node_die("status", &e);
+	k.root = yyjson_doc_get_root(doc);
+	ask_masters(&k);
 	if (c.json)
-		printf("%s\n", body);
+		print_json_text(&k);
 	else
-		print_table(yyjson_doc_get_root(doc));
+		print_table(&k);
+	buf_fini(&k.warnings);
 	up_config_free(&c.up);
 	return 0;
 }
@@ -148,6 +256,8 @@ static int clean_up_after(struct look_config *c, struct err *e)
 	if (access(path, F_OK) != 0)
 		return err_set(e, E_NOTFOUND, "no cluster runs from '%s', and none was started there", c->up.state_dir);
 	int rc = flag_parse(up_flag_tables, &up, 1, args, false, &argi, e);
+	if (up.masters == 0)
+		up.masters = 1;          /* written before there could be more */
 	if (rc == 0)
 		rc = cluster_plan_make(&a, &up, &plan, e);
 	if (rc == 0)

@@ -23,6 +23,7 @@
 #define BACKOFF_MAX_US (10 * SEC)
 #define STABLE_US (10 * SEC)          /* running so long resets the backoff */
 #define STOP_GRACE_US (5 * SEC)
+#define GIVE_UP_RESTARTS 5
 
 enum proc_state { PROC_DOWN, PROC_STARTING, PROC_READY, PROC_BACKOFF, PROC_STOPPING, PROC_STOPPED };
 static const char *const state_names[] = { "down", "starting", "ready", "backoff", "stopping", "stopped" };
@@ -63,10 +64,25 @@ static void drop_ready_pipe(struct proc *p)
 	p->ready_fd = -1;
 }
 
+/* A master that ends again and again is not waited for: the others are enough when they are a majority. */
+static bool is_given_up(const struct proc *p)
+{
+	return p->node->kind == NODE_MASTER && strcmp(p->plan->role, "master") == 0 && p->restarts >= GIVE_UP_RESTARTS;
+}
+
 static void check_all_ready(struct supervisor *s)
 {
-	size_t total;
-	if (s->was_ready || supervisor_ready_count(s, &total) < total)
+	size_t given_up = 0;
+	if (s->was_ready)
+		return;
+	for (size_t i = 0; i < s->count; i++) {
+		if (s->procs[i].state == PROC_READY)
+			continue;
+		if (!is_given_up(&s->procs[i]))
+			return;
+		given_up++;
+	}
+	if (given_up > (s->plan->master_count - 1) / 2)
 		return;
 	s->was_ready = true;
 	s->ready(s->ready_arg);
@@ -112,6 +128,7 @@ static void proc_retry(struct proc *p)
 	p->restarts++;
 	loop_timer_start(p->s->loop, &p->timer, stable ? BACKOFF_MIN_US : p->backoff_us, on_backoff);
 	p->backoff_us = stable ? BACKOFF_MIN_US : MIN(p->backoff_us * 2, BACKOFF_MAX_US);
+	check_all_ready(p->s);
 }
 
 static void proc_on_exit(struct child *c, int status)
@@ -290,6 +307,15 @@ void supervisor_waiting_for(struct supervisor *s, struct buf *out)
 	}
 }
 
+static void status_master(struct jw *w, const struct plan_node *n)
+{
+	jw_obj(w, NULL);
+	jw_str(w, "node", n->name);
+	jw_str(w, "ip", n->ip);
+	jw_str(w, "url", n->url);
+	jw_end(w);
+}
+
 static void status_process(struct jw *w, const struct proc *p)
 {
 	jw_obj(w, NULL);
@@ -304,18 +330,21 @@ static void status_process(struct jw *w, const struct proc *p)
 	jw_end(w);
 }
 
-void supervisor_status(struct supervisor *s, const char *leader, struct buf *out)
+void supervisor_status(struct supervisor *s, struct buf *out)
 {
 	size_t total, ready = supervisor_ready_count(s, &total);
 	struct jw w = jw_start(out);
 	jw_obj(&w, NULL);
 	jw_str(&w, "cluster", s->plan->config->cluster);
-	jw_str(&w, "url", s->plan->entry_url);
-	jw_str(&w, "leader", leader);
+	jw_str(&w, "url", s->plan->masters[0].url);
 	jw_bool(&w, "isolated", s->plan->config->isolate);
 	jw_int(&w, "ready", (int64_t)ready);
 	jw_int(&w, "total", (int64_t)total);
 	jw_int(&w, "supervisor_pid", getpid());
+	jw_arr(&w, "masters");
+	for (size_t i = 0; i < s->plan->master_count; i++)
+		status_master(&w, &s->plan->masters[i]);
+	jw_end(&w);
 	jw_arr(&w, "processes");
 	for (size_t i = 0; i < s->count; i++)
 		status_process(&w, &s->procs[i]);

@@ -21,14 +21,15 @@
 #include "net/base/log.h"
 #include "net/base/time.h"
 #include "net/json.h"
-#include "net/pb_util.h"
-#include "proto/cluster.pb.h"
 #include "roles/cli/config.h"
+#include "roles/cli/masters.h"
 #include "roles/node.h"
 #include "roles/roles.h"
 
 #define PROGRESS_US (200 * MSEC)
-#define ID_RETRY_US (50 * MSEC)
+#define RETRY_US (50 * MSEC)
+#define ASK_US (2 * SEC)
+#define QUORUM_US (20 * SEC)         /* for all masters to vote, once a majority serves; then it serves with a warning */
 
 #define AT(field) offsetof(struct up_config, field)
 const struct flag up_flags[] = {
@@ -36,6 +37,7 @@ const struct flag up_flags[] = {
 	{ "config",        FLAG_STRING, AT(config),        NULL,               0,   0,   NULL, "file with `name = value` lines" },
 	{ "state-dir",     FLAG_STRING, AT(state_dir),     NULL,               0,   0,   "DCOS_UP_STATE_DIR", "where the cluster keeps everything (default /var/lib/dcos/up, ~/.dcos/up without root)" },
 	{ "cluster",       FLAG_STRING, AT(cluster),       "dcos",             0,   0,   NULL, "name of the cluster" },
+	{ "masters",       FLAG_INT,    AT(masters),       NULL,               1,   7,   NULL, "masters: 1, 3, 5 or 7 (default: as many as the cluster has, 1 for a new one)" },
 	{ "agents",        FLAG_INT,    AT(agents),        "2",                0,   100, NULL, "private agents" },
 	{ "public-agents", FLAG_INT,    AT(public_agents), "1",                0,   30,  NULL, "public agents" },
 	{ "detach",        FLAG_BOOL,   AT(detach),        "false",            0,   0,   NULL, "return when the cluster serves and leave it running" },
@@ -60,11 +62,11 @@ struct up {
 	struct loop *loop;
 	struct supervisor *supervisor;
 	struct http_server *control;
-	struct view *view;      /* the host's: who leads */
 	struct loop_timer progress, retry;
+	struct masters_ask *quorum;
+	struct masters masters; /* as they last said */
 	struct http_call *id_call;
-	char *cluster_id;
-	int64_t started_us;
+	int64_t started_us, ready_us;
 	int lock_fd;
 	int tell_fd;            /* --detach: the waiting parent; else -1 */
 	bool tty, ending;
@@ -107,16 +109,19 @@ static void say_serving(struct up *u)
 {
 	AUTO_BUF struct buf out = BUF_INIT;
 	double seconds = (double)(loop_now_us(u->loop) - u->started_us) / 1e6;
-	buf_printf(&out, "%sCluster '%s' serves after %.2f s: 1 master, %lld agents, %lld public agents.\n",
-		   u->tty ? "\r\033[K" : "", u->config.cluster, seconds, (long long)u->config.agents,
-		   (long long)u->config.public_agents);
-	buf_printf(&out, "  front door  %s/\n  Mesos       %s/mesos/\n  Marathon    %s/service/marathon/\n", u->plan.entry_url,
-		   u->plan.entry_url, u->plan.entry_url);
+	const char *url = u->plan.masters[0].url;
+	buf_printf(&out, "%sCluster '%s' serves after %.2f s: %lld %s, %lld agents, %lld public agents.\n", u->tty ? "\r\033[K" : "",
+		   u->config.cluster, seconds, (long long)u->config.masters, u->config.masters == 1 ? "master" : "masters",
+		   (long long)u->config.agents, (long long)u->config.public_agents);
+	buf_printf(&out, "  front door  %s/\n  Mesos       %s/mesos/\n  Marathon    %s/service/marathon/\n", url, url, url);
 	buf_printf(&out, "  look        dcos-node status --state-dir %s\n  end         dcos-node down --state-dir %s\n",
 		   u->config.state_dir, u->config.state_dir);
 	if (!u->config.isolate)
 		buf_puts(&out, "  There is no isolation between nodes and there are no virtual IPs: those need root and --isolate.\n");
 	say(u, buf_cstr(&out));
+	AUTO_BUF struct buf wrong = BUF_INIT;
+	masters_warnings(&u->masters, &wrong);
+	say(u, buf_cstr(&wrong));
 }
 
 /* ---- the end ---- */
@@ -142,6 +147,7 @@ static void end(void *arg)
 	u->ending = true;
 	loop_timer_stop(&u->progress);
 	loop_timer_stop(&u->retry);
+	masters_ask_cancel(MOVE(u->quorum));
 	http_call_cancel(MOVE(u->id_call));
 	supervisor_stop(u->supervisor, on_stopped, u);
 }
@@ -166,49 +172,36 @@ static int node_down(void *arg, const char *name, struct err *e)
 	return err_set(e, E_NOTFOUND, "no node '%s'; `dcos-node status` lists them", name);
 }
 
-static bool find_leader(void *arg, struct str key, struct str value)
-{
-	AUTO_ARENA struct arena a = ARENA_INIT;
-	dcos_ViewMaster m = { 0 };
-	struct str *out = arg;
-	bool leads = pb_read(&a, dcos_ViewMaster_fields, value, &m, NULL) == 0 && m.leader;
-	if (leads)
-		*out = key;
-	return !leads;
-}
-
-/* As the machine's own dns and lb see it. */
-static void leader(void *arg, char *out, size_t size)
-{
-	struct up *u = arg;
-	AUTO_TXN struct kv_txn *txn = NULL;
-	struct str ip = STR("");
-	struct err e = { 0 };
-	if (view_begin(u->view, &txn, &e) != 0 || view_each(txn, dcos_ViewTable_VIEW_MASTER, find_leader, &ip, &e) != 0)
-		ip = STR("");
-	(void)str_put(out, size, ip);
-}
-
 /* ---- the beginning ---- */
 
-static void ask_id(struct up *u);
+static void ask_quorum(struct up *u);
 
-static void on_retry(struct loop_timer *t) { ask_id(container_of(t, struct up, retry)); }
+static void on_retry(struct loop_timer *t) { ask_quorum(container_of(t, struct up, retry)); }
+
+static void retry(struct up *u) { loop_timer_start(u->loop, &u->retry, RETRY_US, on_retry); }
+
+/* The dcos command knows all masters; the first one is the cluster's URL. */
+static void attach_dcos(struct up *u, const char *id)
+{
+	const char *urls[PLAN_MASTERS_MAX];
+	struct err e = { 0 };
+	for (size_t i = 0; i < u->plan.master_count; i++)
+		urls[i] = u->plan.masters[i].url;
+	if (config_register(id, u->config.cluster, urls, u->plan.master_count, &e) != 0)
+		LOG(WARN, "dcos is not attached to this cluster", "reason=%s", e.text);
+}
 
 static void on_id(struct http_call *c, const struct http_answer *a, const struct err *failure)
 {
 	struct up *u = http_call_arg(c);
-	struct err e = { 0 };
 	u->id_call = NULL;
 	AUTO_JSON yyjson_doc *doc = failure->code == 0 && a->status == 200 ? yyjson_read(a->body.p, a->body.len, 0) : NULL;
 	const char *id = json_str(doc ? yyjson_doc_get_root(doc) : NULL, "CLUSTER_ID", "");
 	if (!id[0]) {
-		loop_timer_start(u->loop, &u->retry, ID_RETRY_US, on_retry);
+		retry(u);
 		return;
 	}
-	u->cluster_id = xstrdup(id);
-	if (config_register(id, u->config.cluster, u->plan.entry_url, &e) != 0)
-		LOG(WARN, "dcos is not attached to this cluster", "reason=%s", e.text);
+	attach_dcos(u, id);
 	loop_timer_stop(&u->progress);
 	say_serving(u);
 	if (u->tell_fd < 0)
@@ -222,15 +215,51 @@ static void on_id(struct http_call *c, const struct http_answer *a, const struct
 		(void)dup2(fd, std);
 }
 
-static void ask_id(struct up *u)
+static const char *url_of(const struct up *u, const char *ip)
+{
+	for (size_t i = 0; i < u->plan.master_count; i++)
+		if (strcmp(u->plan.masters[i].ip, ip) == 0)
+			return u->plan.masters[i].url;
+	return u->plan.masters[0].url;
+}
+
+static void ask_id(struct up *u, const char *leader)
 {
 	static const struct http_call_events ev = { .done = on_id };
-	AUTO_FREE char *url = xasprintf("%s/metadata", u->plan.entry_url);
-	struct http_call_spec spec = { .method = GET, .url = url, .timeout_us = 5 * SEC };
+	AUTO_FREE char *url = xasprintf("%s/metadata", url_of(u, leader));
+	struct http_call_spec spec = { .method = GET, .url = url, .timeout_us = ASK_US };
 	u->id_call = http_call_start(u->loop, &spec, &ev, u);
 }
 
-static void on_all_ready(void *arg) { ask_id(arg); }
+static void on_quorum(void *arg, const struct masters *m)
+{
+	struct up *u = arg;
+	const struct master_seen *leads = masters_leader(m);
+	bool all = true, late = loop_now_us(u->loop) - u->ready_us > QUORUM_US;
+	u->quorum = NULL;
+	u->masters = *m;
+	for (size_t i = 0; i < m->count; i++)
+		all = all && m->rows[i].answered && m->rows[i].voter;
+	if (leads && (all || late))
+		ask_id(u, leads->host);
+	else
+		retry(u);
+}
+
+static void ask_quorum(struct up *u)
+{
+	const char *urls[PLAN_MASTERS_MAX];
+	for (size_t i = 0; i < u->plan.master_count; i++)
+		urls[i] = u->plan.masters[i].url;
+	u->quorum = masters_ask_start(u->loop, urls, u->plan.master_count, ASK_US, on_quorum, u);
+}
+
+static void on_all_ready(void *arg)
+{
+	struct up *u = arg;
+	u->ready_us = loop_now_us(u->loop);
+	ask_quorum(u);
+}
 
 static int lock_dir(struct up *u, struct err *e)
 {
@@ -251,6 +280,31 @@ static int lock_dir(struct up *u, struct err *e)
 	if (ftruncate(u->lock_fd, 0) != 0 || pwrite(u->lock_fd, pid, (size_t)n, 0) != n)
 		return err_sys(e, "write '%s'", path);
 	return 0;
+}
+
+/* Masters whose state is in the directory: m1, m2, … */
+static int64_t masters_before(const struct up_config *c)
+{
+	int64_t n = 0;
+	for (int i = 1; i <= PLAN_MASTERS_MAX; i++) {
+		AUTO_FREE char *dir = xasprintf("%s/m%d/master", c->state_dir, i);
+		if (access(dir, F_OK) == 0)
+			n = i;
+	}
+	return n;
+}
+
+/* Fewer masters than before would be a minority that waits for the others, or state that is forgotten by mistake. */
+static int fill_masters(struct up_config *c, struct err *e)
+{
+	int64_t before = masters_before(c);
+	if (c->masters == 0)
+		c->masters = MAX(before, (int64_t)1);
+	if (c->masters >= before)
+		return 0;
+	return err_set(e, E_CONFLICT, "the cluster in '%s' has %lld masters; start it with --masters %lld, or, when m%lld was removed from the "
+		       "quorum, delete '%s/m%lld' first", c->state_dir, (long long)before, (long long)before, (long long)before, c->state_dir,
+		       (long long)before);
 }
 
 /* Nameservers of the machine, as host dns' upstreams, unless they were given. */
@@ -298,7 +352,7 @@ int up_fill_defaults(struct up_config *c, struct err *e)
 		return err_set(e, E_USAGE, "--log-level wants error, warn, info or debug, not '%s'", c->log_level);
 	log_set_level(level);
 	default_upstream(c);
-	return 0;
+	return fill_masters(c, e);
 }
 
 void up_config_free(struct up_config *c) { flag_free(up_flag_tables, c); }
@@ -325,7 +379,7 @@ static int write_flags(const struct up_config *c, struct err *e)
 
 static int start(struct up *u, struct err *e)
 {
-	static const struct control_events control_ev = { .down = end, .node_down = node_down, .leader = leader };
+	static const struct control_events control_ev = { .down = end, .node_down = node_down };
 	int rc = lock_dir(u, e);
 	if (rc == 0)
 		rc = cluster_plan_make(&u->arena, &u->config, &u->plan, e);
@@ -341,12 +395,6 @@ static int start(struct up *u, struct err *e)
 	u->started_us = loop_now_us(u->loop);
 	loop_signal(u->loop, SIGTERM, on_signal, u);
 	loop_signal(u->loop, SIGINT, on_signal, u);
-	AUTO_FREE char *view_dir = xasprintf("%s/view", u->plan.nodes[0].dir);
-	rc = node_mkdirs(view_dir, 0755, e);
-	if (rc == 0)
-		rc = view_open(u->loop, view_dir, &u->view, e);
-	if (rc != 0)
-		return rc;
 	u->supervisor = supervisor_start(u->loop, &u->plan, on_all_ready, u);
 	rc = control_listen(u->loop, u->config.state_dir, u->supervisor, &control_ev, u, &u->control, e);
 	if (rc == 0)
@@ -367,9 +415,7 @@ static int run(struct up *u)
 	loop_run(u->loop);
 	http_server_free(u->control);
 	supervisor_free(u->supervisor);
-	view_close(u->view);
 	loop_free(u->loop);
-	free(u->cluster_id);
 	arena_fini(&u->arena);
 	return u->exit_code;
 }

@@ -23,7 +23,7 @@ struct up_config {
 	char *image_dir;
 	char *upstream;        /* FLAG_LIST: resolvers for names that are not ours; none: those of /etc/resolv.conf */
 	char *log_level;
-	int64_t agents, public_agents;
+	int64_t masters, agents, public_agents;   /* masters 0: as many as the cluster has, 1 for a new one */
 	bool detach;
 	bool resolv_conf;
 	bool isolate;          /* false without root: no namespaces, no VIPs */
@@ -34,6 +34,7 @@ extern const struct flag *const up_flag_tables[];
 int up_fill_defaults(struct up_config *c, struct err *e);
 void up_config_free(struct up_config *c);
 
+#define PLAN_MASTERS_MAX 7
 #define PLAN_PROCS_MAX 5
 #define PLAN_ARGS_MAX 32
 
@@ -53,6 +54,7 @@ struct plan_node {
 	const char *ip;
 	const char *netns;                /* path of its pinned network namespace; NULL: the caller's */
 	const char *veth;                 /* our end of its link */
+	const char *url;                  /* a master's Admin Router */
 	struct plan_proc procs[PLAN_PROCS_MAX];
 	size_t proc_count;
 };
@@ -64,9 +66,9 @@ struct plan {
 	uint32_t net4, bridge4;           /* host byte order */
 	int prefix;
 	const char *bpf_dir;              /* bpffs of this cluster */
-	const char *token_file;
-	const char *entry_url;            /* Admin Router of the first master */
-	uint16_t entry_port;
+	const struct plan_node *masters;  /* those of `nodes`; the first founds the cluster */
+	size_t master_count;
+	const char *token_file, *master_token_file;
 };
 
 /* Nodes, addresses and command lines. Pure; memory in the arena, strings of config borrowed. E_USAGE, E_INVALID. */
@@ -85,14 +87,15 @@ int resolv_conf_restore(const struct plan *p, struct err *e);    /* nothing to r
 
 /* ---- supervisor (supervise.c) ---- */
 struct supervisor;
+/* ready: every role is, but for masters that cannot be started while a majority of them can. */
 struct supervisor *supervisor_start(struct loop *l, const struct plan *p, void (*ready)(void *arg), void *arg);
 /* SIGTERM to all roles, SIGKILL after a grace; done when all are gone. Tasks go on. */
 void supervisor_stop(struct supervisor *s, void (*done)(void *arg), void *arg);
 /* As supervisor_stop for one node's roles; they are not started again. E_NOTFOUND. */
 int supervisor_stop_node(struct supervisor *s, const char *node, struct err *e);
 void supervisor_free(struct supervisor *s);
-/* {"cluster":…,"url":…,"leader":…,"processes":[{"node","role","ip","pid","state","restarts","note","since"}…]}; leader: its ip or "" */
-void supervisor_status(struct supervisor *s, const char *leader, struct buf *out);
+/* {"cluster","url","isolated","ready","total","supervisor_pid","masters":[{"node","ip","url"}…],"processes":[{"node","role","ip","pid","state","restarts","note","since"}…]} */
+void supervisor_status(struct supervisor *s, struct buf *out);
 /* Waiting for what, as one line for people; "" when all is ready. */
 void supervisor_waiting_for(struct supervisor *s, struct buf *out);
 size_t supervisor_ready_count(const struct supervisor *s, size_t *out_total);
@@ -102,7 +105,6 @@ size_t supervisor_ready_count(const struct supervisor *s, size_t *out_total);
 struct control_events {
 	void (*down)(void *arg);                                             /* end the cluster */
 	int (*node_down)(void *arg, const char *node, struct err *e);        /* kill one node */
-	void (*leader)(void *arg, char *out, size_t size);                   /* address of the leading master, or "" */
 };
 int control_listen(struct loop *l, const char *state_dir, struct supervisor *s, const struct control_events *ev, void *arg,
 		   struct http_server **out, struct err *e);

@@ -232,6 +232,21 @@ test_case 'remove is silent' '
 	dcos marathon app remove --force stdin
 	fails "App '"'/file'"' does not exist" dcos marathon app remove file
 '
+test_case 'a master that does not answer is left for the next, which is asked first from then on' '
+	list=$(dirname "$(ls "$HOME"/.dcos/clusters/*/attached)")/masters
+	[ "$(cat "$list")" = http://192.168.65.90 ]
+	printf "http://192.168.65.90:9\nhttp://192.168.65.90\n" >"$list"
+	dcos marathon app list
+	[ "$(cat "$list")" = http://192.168.65.90 ]
+	printf "http://192.168.65.90:9\nhttp://192.168.65.90\n" >"$list"
+	echo "{\"id\": \"/elsewhere\", \"cmd\": \"sleep 1000\", \"instances\": 0}" | dcos marathon app add
+	dcos marathon app remove elsewhere
+	printf "http://192.168.65.90:9\n" >"$list"
+	dcos marathon app list
+	dcos cluster setup 192.168.65.90
+	[ "$(cat "$list")" = http://192.168.65.90 ]
+'
+
 test_case 'a cluster that is not there' '
 	DCOS_URL=http://192.168.65.91 fails "is the cluster at http://192.168.65.91 up?" timeout 20 dcos task
 	DCOS_URL=http://192.168.65.90:81 fails "is the cluster at http://192.168.65.90:81 up?" dcos task

@@ -21,6 +21,15 @@ test_case 'each role has a help of its flags, in busybox way too' '
 	not dcos-node install-links /nonexistent/directory
 '
 
+test_case 'a number of masters that is no quorum is refused with the reason' '
+	for n in 2 4 6; do
+		not start_cluster --masters $n 2>"$WORK/words"
+		grep "wants 1, 3, 5 or 7, not $n: a majority decides, so an even number survives no more failures" "$WORK/words"
+	done
+	not start_cluster --masters 9
+	[ ! -e "$WORK/state/m1" ]
+'
+
 test_case 'up and down leave nothing, twice' '
 	for round in 1 2; do
 		start_cluster --agents 1 --public-agents 0
@@ -52,7 +61,9 @@ test_case 'status shows every process, for people and for machines' '
 	dcos-node status --state-dir "$WORK/state" --json >"$WORK/body"
 	json "(.processes | length) == 18 and all(.processes[]; .pid > 0 and .state == \"ready\")"
 	json "[.processes[].role] | unique == [\"agent\", \"dns\", \"lb\", \"log\", \"master\"]"
-	json ".leader == \"192.168.65.90\""
+	json ".leader == \"192.168.65.90\" and .voters == 1 and .warnings == []"
+	json ".masters == [{node: \"m1\", ip: \"192.168.65.90\", url: \"http://192.168.65.90\", role: \"leader\", voter: true}]"
+	dcos-node status --state-dir "$WORK/state" | grep "^m1 *master .* leader$"
 '
 e2e_cluster=1
 

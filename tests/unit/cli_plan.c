@@ -7,7 +7,7 @@ static struct up_config config(void)
 {
 	return (struct up_config){
 		.state_dir = "/s", .cluster = "dcos", .subnet = "192.168.65.0/24", .bridge = "dcos0", .cgroup = "/dcos/dcos", .vip_cgroup = "/",
-		.log_level = "info", .agents = 2, .public_agents = 1, .isolate = true,
+		.log_level = "info", .masters = 1, .agents = 2, .public_agents = 1, .isolate = true,
 	};
 }
 
@@ -42,7 +42,7 @@ TEST(cli_plan, nodes_have_the_addresses_of_dcos_vagrant)
 	EQ_STR(node(&p, "a1")->ip, "192.168.65.111");
 	EQ_STR(node(&p, "a2")->ip, "192.168.65.112");
 	EQ_STR(node(&p, "p1")->ip, "192.168.65.60");
-	EQ_STR(p.entry_url, "http://192.168.65.90");
+	EQ_STR(p.masters[0].url, "http://192.168.65.90");
 }
 
 TEST(cli_plan, every_node_has_dns_and_lb_and_the_machine_itself_no_more)
@@ -77,6 +77,54 @@ TEST(cli_plan, an_agent_is_told_where_the_master_is_and_what_it_may_use)
 	HAS(line_of(&a, node(&p, "m1"), "master"), "dcos-node master --state-dir=/s/m1 --ip=192.168.65.90 --node=m1");
 }
 
+TEST(cli_plan, the_first_master_founds_and_the_others_join_it)
+{
+	AUTO_ARENA struct arena a = ARENA_INIT;
+	struct up_config c = config();
+	struct plan p;
+	struct err e = { 0 };
+	c.masters = 3;
+	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
+	EQ_INT(p.master_count, 3);
+	EQ_INT(p.node_count, 7);
+	EQ_STR(node(&p, "m3")->ip, "192.168.65.92");
+	EQ_STR(node(&p, "m3")->url, "http://192.168.65.92");
+	EQ_STR(line_of(&a, node(&p, "m1"), "master"),
+	       "dcos-node master --state-dir=/s/m1 --ip=192.168.65.90 --node=m1 --cluster=dcos --cgroup=/dcos/dcos/m1 --log-level=info");
+	HAS(line_of(&a, node(&p, "m2"), "master"),
+	    " --masters=192.168.65.90 --masters=192.168.65.92 --join-token-file=/s/m1/identity/master-token");
+	TRUE(!strstr(line_of(&a, node(&p, "m2"), "dns"), "--masters"));    /* the node's master writes its view */
+}
+
+TEST(cli_plan, every_other_node_is_told_of_all_masters)
+{
+	static const char *const lines[][2] = { { "host", "dns" }, { "host", "lb" }, { "a1", "agent" }, { "a2", "log" }, { "p1", "lb" } };
+	AUTO_ARENA struct arena a = ARENA_INIT;
+	struct up_config c = config();
+	struct plan p;
+	struct err e = { 0 };
+	c.masters = 3;
+	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
+		HAS(line_of(&a, node(&p, lines[i][0]), lines[i][1]),
+		    " --masters=192.168.65.90 --masters=192.168.65.91 --masters=192.168.65.92 --join-token-file=/s/m1/identity/token");
+}
+
+TEST(cli_plan, a_number_of_masters_that_is_no_quorum_is_refused_with_the_reason)
+{
+	static const int64_t bad[] = { -1, 0, 2, 4, 6, 8, 9 };
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_ARENA struct arena a = ARENA_INIT;
+		struct up_config c = config();
+		struct plan p;
+		struct err e = { 0 };
+		c.masters = bad[i];
+		EQ_INT(cluster_plan_make(&a, &c, &p, &e), E_USAGE);
+		HAS(e.text, "--masters wants 1, 3, 5 or 7");
+		HAS(e.text, "an even number survives no more failures");
+	}
+}
+
 TEST(cli_plan, without_root_nodes_are_loopback_addresses_with_high_ports)
 {
 	AUTO_ARENA struct arena a = ARENA_INIT;
@@ -86,7 +134,7 @@ TEST(cli_plan, without_root_nodes_are_loopback_addresses_with_high_ports)
 	c.isolate = false;
 	EQ_INT(cluster_plan_make(&a, &c, &p, &e), 0);
 	EQ_STR(node(&p, "m1")->ip, "127.0.65.90");
-	EQ_STR(p.entry_url, "http://127.0.65.90:8000");
+	EQ_STR(p.masters[0].url, "http://127.0.65.90:8000");
 	TRUE(node(&p, "a1")->netns == NULL);
 	HAS(line_of(&a, node(&p, "a1"), "agent"), " --no-isolate");
 	HAS(line_of(&a, node(&p, "a1"), "lb"), " --no-vips");

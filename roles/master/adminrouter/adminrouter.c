@@ -14,6 +14,8 @@
 
 #define MESOS_DNS_PORT 8123
 #define NET_PORT 62080
+#define EXHIBITOR_NOT_SERVING 2
+#define EXHIBITOR_SERVING 3
 
 struct adminrouter {
 	struct master *master;
@@ -132,6 +134,25 @@ static void metadata(struct http_req *r)
 	http_reply_json(r, 200, &out);
 }
 
+/* Exhibitor's list of the ensemble, which programs of DC/OS ask for the number of masters; `voter` is ours. */
+static void ensemble_status(struct http_req *r)
+{
+	struct adminrouter *ar = r->arg;
+	struct master *m = ar->master;
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct jw w = jw_start(&out);
+	jw_arr(&w, NULL);
+	jw_obj(&w, NULL);
+	jw_int(&w, "code", m->leads ? EXHIBITOR_SERVING : EXHIBITOR_NOT_SERVING);
+	jw_str(&w, "description", m->leads ? "serving" : "not serving");
+	jw_str(&w, "hostname", m->node.ip);
+	jw_bool(&w, "isLeader", m->leads);
+	jw_bool(&w, "voter", true);
+	jw_end(&w);
+	jw_end(&w);
+	http_reply_json(r, 200, &out);
+}
+
 static void root(struct http_req *r)
 {
 	struct adminrouter *ar = r->arg;
@@ -156,6 +177,7 @@ const struct route adminrouter_routes[] = {
 	{ ANY_METHOD, "/mesos_dns/{*rest}",                to_mesos_dns, "dcos:adminrouter:ops:mesos-dns",      HTTP_BODY_STREAM,     "Mesos-DNS" },
 	{ GET,        "/net",                              add_slash,    NULL,                                  0,                    "To /net/" },
 	{ ANY_METHOD, "/net/{*rest}",                      to_net,       "dcos:adminrouter:ops:net",            HTTP_BODY_STREAM,     "Names and virtual IPs" },
+	{ GET,        "/exhibitor/exhibitor/v1/cluster/status", ensemble_status, NULL,                             0,                    "The masters, and which one leads" },
 	{ GET,        "/dcos-metadata/dcos-version.json",  dcos_version, NULL,                                  0,                    "Version of the cluster" },
 	{ GET,        "/metadata",                         metadata,     "dcos:adminrouter:ops:metadata",       0,                    "Address and cluster id" },
 	ROUTE_END,
