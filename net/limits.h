@@ -28,6 +28,9 @@
 #define LIMIT_OP_BYTES             (4 * 1024 * 1024)   /* one replicated command */
 #define LIMIT_DUMP_ROW_BYTES       (32 * 1024 * 1024)  /* one stored value in a dump: several commands may have built it */
 #define LIMIT_DUMP_BLOCK_BYTES     (33 * 1024 * 1024)  /* one block of a dump: its rows, and one of the largest */
+#define LIMIT_QUORUM_MEMBERS       15                  /* voters and learners: seven voters, and room to replace them all */
+#define LIMIT_SNAPSHOT_BYTES       (1ULL << 40)        /* of the replicated state, as sent to a member that lags */
+#define LIMIT_CLIENTS              65536               /* clients whose last answer is remembered, for commands sent again */
 #define LIMIT_VIEW_ENTRY_BYTES     (1024 * 1024)       /* one row of the node view */
 #define LIMIT_RESOURCE_ROWS        1024                /* resources of one task, agent or offer */
 #define LIMIT_RESOURCE_RANGES      16384               /* ranges of one resource: 65,536 ports, every fourth one */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 static int real_open(void *ctx, const char *path, int flags)
 {
@@ -76,6 +77,13 @@ static int real_sync_dir(void *ctx, const char *path)
 	return fd >= 0 && fsync(fd) == 0 ? 0 : -1;
 }
 
+static int64_t real_room(void *ctx, const char *path)
+{
+	struct statvfs fs;
+	(void)ctx;
+	return statvfs(path, &fs) == 0 ? (int64_t)((uint64_t)fs.f_bavail * fs.f_frsize) : -1;
+}
+
 static int real_list(void *ctx, const char *path, void (*fn)(void *arg, const char *name), void *arg)
 {
 	(void)ctx;
@@ -101,6 +109,7 @@ const struct disk disk_real = {
 	.rename = real_rename,
 	.remove = real_remove,
 	.sync_dir = real_sync_dir,
+	.room = real_room,
 	.list = real_list,
 };
 

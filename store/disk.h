@@ -23,6 +23,7 @@ struct disk {
 	int (*rename)(void *ctx, const char *from, const char *to);
 	int (*remove)(void *ctx, const char *path);
 	int (*sync_dir)(void *ctx, const char *path);  /* names made, renamed and removed in it are on the medium */
+	int64_t (*room)(void *ctx, const char *path);  /* bytes that may still be written; -1: cannot be told */
 	int (*list)(void *ctx, const char *path, void (*fn)(void *arg, const char *name), void *arg);
 };
 

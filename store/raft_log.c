@@ -10,6 +10,9 @@
  * a broken one proves that the broken one had been synced: that is damage, and refused. A broken record without such a witness
  * is the torn end of the last append when some whole sector of it is still zero; without a zero sector every sector did reach
  * the medium, so it was changed afterwards: damage too. Torn ends are zeroed at open, which keeps that reasoning valid.
+ *
+ * Truncating: "truncate" (first index that goes, with its checksum) is on the medium before anything is zeroed or removed, and
+ * is removed after everything is. Whatever stands at or behind that index meanwhile is not looked at but zeroed again.
  * Numbers are little-endian.
  */
 #include "store/raft_log.h"
@@ -59,6 +62,7 @@ struct raft_log {
 	int fd;                      /* of the last segment, -1: none */
 	bool reserve;                /* next.tmp stands ready */
 	bool broken;                 /* a sync failed */
+	uint64_t truncate;           /* while opening: entries from here on do not count; 0: all do */
 	struct buf batch;            /* bytes of the append under way */
 };
 
@@ -91,12 +95,6 @@ uint64_t raft_log_bytes(const struct raft_log *log)
 	for (size_t i = 0; i < log->count; i++)
 		bytes += log->segments[i].used;
 	return bytes;
-}
-
-void raft_log_start_at(struct raft_log *log, uint64_t index)
-{
-	assert(log->count == 0);
-	log->start = index;
 }
 
 /* ---- checking what is on disk ---- */
@@ -208,6 +206,8 @@ static int scan_segment(struct raft_log *log, struct segment *s, const char *pat
 	size_t at = LOG_SEGMENT_HEAD;
 	struct record_head head;
 	for (; record_at(seg->bytes, at, &head); at += log_entry_bytes(head.bytes)) {
+		if (log->truncate != 0 && s->first + s->count >= log->truncate)
+			break;
 		if (head.index != s->first + s->count || head.term < log->last_term)
 			return corrupt(e, path, at, "an entry is out of order");
 		log->last_term = head.term;
@@ -216,6 +216,8 @@ static int scan_segment(struct raft_log *log, struct segment *s, const char *pat
 	s->used = at;
 	if (at >= seg->end || all_zero((const uint8_t *)seg->bytes.p + at, seg->end - at))
 		return 0;
+	if (log->truncate != 0 && s->first + s->count >= log->truncate)
+		return cut_tail(log, path, seg, at, e);
 	if (later_append(seg, at, s->first + s->count) || !newest)
 		return corrupt(e, path, at, "entries that had been written follow a broken one");
 	if (seg->bytes.len - at >= LOG_RECORD_HEAD && !record_torn(seg->bytes, at))
@@ -285,6 +287,107 @@ static int by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
+/* ---- truncating ---- */
+
+struct truncate_file {
+	uint64_t index;
+	uint32_t zeros, crc;
+};
+
+static char *truncate_path(const struct raft_log *log) { return xasprintf("%s/truncate", log->dir); }
+
+/* Remove segments from the end that hold nothing before `index`. */
+static int drop_segments(struct raft_log *log, uint64_t index, struct err *e)
+{
+	bool any = false;
+	while (log->count > 0 && log->segments[log->count - 1].first >= index) {
+		AUTO_FREE char *path = segment_path(log, log->segments[log->count - 1].first);
+		if (log->disk->remove(log->disk->ctx, path) != 0)
+			return err_sys(e, "remove '%s'", path);
+		log->count--;
+		any = true;
+	}
+	if (log->count == 0)
+		log->start = index;
+	return !any || log->disk->sync_dir(log->disk->ctx, log->dir) == 0 ? 0 : err_sys(e, "sync directory '%s'", log->dir);
+}
+
+/* A truncation that a crash interrupted: go on with it while the segments are read. */
+static int load_truncation(struct raft_log *log, struct err *e)
+{
+	AUTO_FREE char *path = truncate_path(log);
+	AUTO_BUF struct buf file = BUF_INIT;
+	struct truncate_file t;
+	int rc = disk_read_file(log->disk, path, sizeof(t), &file, e);
+	if (rc == E_NOTFOUND)
+		return 0;
+	if (rc != 0)
+		return rc;
+	if (file.len != sizeof(t))
+		return corrupt(e, path, file.len, "it is cut short");
+	memcpy(&t, file.data, sizeof(t));
+	if (t.crc != crc32c(0, &t, offsetof(struct truncate_file, crc)) || t.index == 0)
+		return corrupt(e, path, 0, "its checksum is wrong");
+	log->truncate = t.index;
+	return drop_segments(log, t.index, e);
+}
+
+static int end_truncation(struct raft_log *log, struct err *e)
+{
+	AUTO_FREE char *path = truncate_path(log);
+	log->truncate = 0;
+	if (log->disk->remove(log->disk->ctx, path) != 0)
+		return err_sys(e, "remove '%s'", path);
+	return log->disk->sync_dir(log->disk->ctx, log->dir) == 0 ? 0 : err_sys(e, "sync directory '%s'", log->dir);
+}
+
+static int begin_truncation(struct raft_log *log, uint64_t index, struct err *e)
+{
+	AUTO_FREE char *path = truncate_path(log);
+	struct truncate_file t = { .index = index };
+	t.crc = crc32c(0, &t, offsetof(struct truncate_file, crc));
+	return disk_write_file(log->disk, log->dir, path, &t, sizeof(t), e);
+}
+
+static int truncate_now(struct raft_log *log, uint64_t index, struct err *e)
+{
+	int rc = begin_truncation(log, index, e);
+	if (rc != 0)
+		return rc;
+	if (log->fd >= 0)
+		log->disk->close(log->disk->ctx, log->fd);
+	log->fd = -1;
+	rc = drop_segments(log, index, e);
+	if (rc == 0 && log->count > 0) {
+		struct segment *last = &log->segments[log->count - 1];
+		last->count = 0;
+		log->truncate = index;
+		log->last_term = 0;
+		rc = load_segment(log, log->count - 1, e);
+	}
+	return rc == 0 ? end_truncation(log, e) : rc;
+}
+
+int raft_log_truncate(struct raft_log *log, uint64_t index, struct err *e)
+{
+	if (log->broken)
+		return err_set(e, E_IO, "the log in '%s' failed before; restart this node", log->dir);
+	if (index > raft_log_last(log))
+		return 0;
+	int rc = truncate_now(log, index, e);
+	log->broken |= rc != 0;         /* half done: the next open ends it */
+	return rc;
+}
+
+int raft_log_reset(struct raft_log *log, uint64_t index, struct err *e)
+{
+	uint64_t first = raft_log_first(log);
+	int rc = log->count > 0 ? raft_log_truncate(log, first, e) : 0;
+	if (rc == 0)
+		log->start = index;
+	return rc;
+}
+
 int raft_log_open(const struct disk *d, const char *dir, size_t segment_bytes, struct raft_log **out, struct err *e)
 {
 	if (d->make_dir(d->ctx, dir) != 0 && errno != EEXIST)
@@ -301,8 +404,12 @@ int raft_log_open(const struct disk *d, const char *dir, size_t segment_bytes, s
 		rc = err_sys(e, "list '%s'", dir);
 	if (log->count > 0)
 		qsort(log->segments, log->count, sizeof(*log->segments), by_first);
+	if (rc == 0)
+		rc = load_truncation(log, e);
 	for (size_t i = 0; rc == 0 && i < log->count; i++)
 		rc = load_segment(log, i, e);
+	if (rc == 0 && log->truncate != 0)
+		rc = end_truncation(log, e);
 	if (rc != 0) {
 		raft_log_close(log);
 		return rc;
@@ -349,13 +456,40 @@ int raft_log_read(struct raft_log *log, uint64_t from, int (*fn)(void *arg, cons
 	return 0;
 }
 
+static int take_term(void *arg, const struct log_entry *entry, struct err *e)
+{
+	uint64_t *term = arg;
+	(void)e;
+	*term = entry->term;
+	return LOG_STOP;
+}
+
+int raft_log_term(struct raft_log *log, uint64_t index, uint64_t *term, struct err *e)
+{
+	*term = 0;
+	if (index < raft_log_first(log) || index > raft_log_last(log))
+		return err_set(e, E_NOTFOUND, "entry %llu is not in the log of '%s'", (unsigned long long)index, log->dir);
+	int rc = raft_log_read(log, index, take_term, term, e);
+	return rc == LOG_STOP ? 0 : rc;
+}
+
+bool log_record_next(struct str *rest, struct log_entry *out)
+{
+	struct record_head head;
+	if (rest->len == 0 || !record_at(*rest, 0, &head))
+		return false;
+	*out = (struct log_entry){ head.index, head.term, head.type, str_n(rest->p + LOG_RECORD_HEAD, head.bytes) };
+	*rest = str_from(*rest, log_entry_bytes(head.bytes));
+	return true;
+}
+
 /* ---- writing ---- */
 
-bool raft_log_fits(const struct raft_log *log, size_t batch_bytes)
+size_t raft_log_room(const struct raft_log *log)
 {
 	if (log->reserve)
-		return batch_bytes <= log->segment_bytes - LOG_SEGMENT_HEAD;
-	return log->count > 0 && batch_bytes <= log->segment_bytes - log->segments[log->count - 1].used;
+		return log->segment_bytes - LOG_SEGMENT_HEAD;
+	return log->count > 0 ? log->segment_bytes - log->segments[log->count - 1].used : 0;
 }
 
 bool raft_log_wants_prepare(const struct raft_log *log)
@@ -399,7 +533,7 @@ int raft_log_prepare(struct raft_log *log, struct err *e)
 	return rc;
 }
 
-static void put_record(struct buf *b, const struct log_entry *entry, uint64_t batch)
+void log_record_put(struct buf *b, const struct log_entry *entry, uint64_t batch)
 {
 	static const uint8_t zeros[8];
 	struct record_head head = {
@@ -434,7 +568,7 @@ static int append_to_reserve(struct raft_log *log, const struct log_entry *entri
 	head.crc = crc32c(0, &head, offsetof(struct segment_head, crc));
 	(void)buf_append(&log->batch, &head, sizeof(head));
 	for (size_t i = 0; i < count; i++)
-		put_record(&log->batch, &entries[i], entries[0].index);
+		log_record_put(&log->batch, &entries[i], entries[0].index);
 	int fd = d->open(d->ctx, from, O_WRONLY);
 	if (fd < 0)
 		return err_sys(e, "open '%s'", from);
@@ -463,7 +597,7 @@ static int append_to_last(struct raft_log *log, const struct log_entry *entries,
 	struct segment *s = &log->segments[log->count - 1];
 	AUTO_FREE char *path = segment_path(log, s->first);
 	for (size_t i = 0; i < count; i++)
-		put_record(&log->batch, &entries[i], entries[0].index);
+		log_record_put(&log->batch, &entries[i], entries[0].index);
 	int rc = write_and_sync(log, log->fd, path, (off_t)s->used, e);
 	if (rc == 0)
 		s->used += log->batch.len;
@@ -477,7 +611,7 @@ int raft_log_append(struct raft_log *log, const struct log_entry *entries, size_
 	assert(entries[0].index == raft_log_last(log) + 1);
 	for (size_t i = 0; i < count; i++)
 		bytes += log_entry_bytes(entries[i].data.len);
-	assert(raft_log_fits(log, bytes));
+	assert(bytes <= raft_log_room(log));
 	if (log->broken)
 		return err_set(e, E_IO, "the log in '%s' failed before; restart this node", log->dir);
 	buf_reset(&log->batch);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "net/base/buf.h"
 #include "net/base/err.h"
 #include "net/base/str.h"
 #include "store/disk.h"
@@ -38,14 +39,22 @@ uint64_t raft_log_first(const struct raft_log *log);  /* index of the first entr
 uint64_t raft_log_last(const struct raft_log *log);   /* 0 before anything was written */
 uint64_t raft_log_bytes(const struct raft_log *log);  /* of all entries kept */
 
-/* Entries from index `from` to the end; fn returns 0 or an error that ends the reading and is returned. */
+/* Entries from index `from` to the end; fn returns 0, LOG_STOP or an error, which end the reading and are returned. */
+#define LOG_STOP 1
 int raft_log_read(struct raft_log *log, uint64_t from, int (*fn)(void *arg, const struct log_entry *entry, struct err *e),
 		  void *arg, struct err *e);
 
-/* The first entry of a log that begins after a snapshot. Only on an empty log. */
-void raft_log_start_at(struct raft_log *log, uint64_t index);
-/* Is there room reserved on the disk for a batch of these bytes (log_entry_bytes summed)? If not, raft_log_prepare makes it. */
-bool raft_log_fits(const struct raft_log *log, size_t batch_bytes);
+/* The term of the entry at `index`. E_NOTFOUND: not in the log. */
+int raft_log_term(struct raft_log *log, uint64_t index, uint64_t *term, struct err *e);
+
+/*
+ * Entries travel between members as the records they are on disk, checksums and all. put appends one; next takes one off the
+ * front of *rest: false at the end, or when what is there is not a whole record (then rest->len is not 0).
+ */
+void log_record_put(struct buf *b, const struct log_entry *entry, uint64_t batch);
+bool log_record_next(struct str *rest, struct log_entry *out);
+/* Bytes (log_entry_bytes summed) that surely fit into what is reserved on the disk, in one append or several; raft_log_prepare makes more. */
+size_t raft_log_room(const struct raft_log *log);
 bool raft_log_wants_prepare(const struct raft_log *log);     /* the reserve runs low */
 /* Reserve the next segment. E_NOSPACE leaves everything as it was. */
 int raft_log_prepare(struct raft_log *log, struct err *e);
@@ -57,6 +66,13 @@ int raft_log_prepare(struct raft_log *log, struct err *e);
 int raft_log_append(struct raft_log *log, const struct log_entry *entries, size_t count, struct err *e);
 /* Remove segments that hold nothing after `index`; the newest one stays. */
 int raft_log_cut(struct raft_log *log, uint64_t index, struct err *e);
+/*
+ * Remove the entries from `index` on: a new leader has others. Done whole or, after a crash in the middle, by the next open:
+ * the file `truncate` says from where on nothing counts.
+ */
+int raft_log_truncate(struct raft_log *log, uint64_t index, struct err *e);
+/* Remove everything; the next entry is `index`, the first after an installed snapshot. */
+int raft_log_reset(struct raft_log *log, uint64_t index, struct err *e);
 
 /* ---- term and vote: two files written in turn, so that a torn write leaves the other ---- */
 struct raft_vote {

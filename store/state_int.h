@@ -1,27 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the files of the replicated state. state.c is the outside: commands come in, answers go out. raft_io.c drives the
- * Raft library and the log; raft_snap.c makes and finds checkpoints; fsm.c applies what was committed.
+ * Between the files of the replicated state. state.c is the outside: commands come in, answers go out. raft_*.c drive the Raft
+ * library (store/raft_int.h); snap*.c make, send, take in and find checkpoints; fsm.c applies what was committed.
  *
- * A command is queued -> (submitted to Raft, its log write under way) pending -> applied and answered. Pending commands are all
- * entries after the last applied one, in order of index; they are the only entries kept in memory.
+ * A command is queued -> (submitted to Raft: in the window, its log write and its copies to others under way) -> committed ->
+ * applied and answered. On followers the entries come from the leader and nobody waits for them.
  */
 #pragma once
 
 #include "store/disk.h"
 #include "store/raft_log.h"
 #include "store/state.h"
-
-struct command {
-	struct list link;        /* in store's queue, pending or refused; owned by that list */
-	struct propose *p;       /* borrowed; NULL: nobody waits (any more) */
-	bool forget;             /* nobody ever waited: a failure is logged */
-	uint64_t index, term;    /* once submitted */
-	uint8_t type;            /* ENTRY_… */
-	struct err *refusal;     /* owned; of refused ones */
-	size_t len;
-	uint8_t data[];          /* the entry as it stands in the log */
-};
+#include "store/window.h"
 
 struct op_slot {
 	const struct op_row *row;    /* borrowed */
@@ -41,14 +31,19 @@ struct envelope {
 void envelope_write(const struct envelope *v, uint8_t out[ENVELOPE_BYTES]);       /* the payload follows it */
 int envelope_read(struct str data, struct envelope *out, struct err *e);          /* E_MALFORMED, E_NEWER */
 
-struct fsm {
-	struct kv *kv;                   /* owned */
-	const struct op_slot *ops;       /* borrowed from the store */
-	size_t op_count;
+/* What the meta table says. */
+struct fsm_meta {
 	uint64_t index, term;            /* last applied */
 	uint64_t config_index;
 	struct buf config;               /* members as the library encodes them, as of config_index */
 	char cluster_id[64];
+};
+
+struct fsm {
+	struct kv *kv;                   /* owned */
+	const struct op_slot *ops;       /* borrowed from the store */
+	size_t op_count;
+	struct fsm_meta meta;
 };
 
 struct fsm_item {
@@ -57,18 +52,39 @@ struct fsm_item {
 	struct err err;                  /* code 0, or the answer of a command that was refused */
 };
 
-/* Open the environment in `dir`. tables: NULL-terminated, with &fsm_meta_table among them. */
+#define STATE_FORMAT 2                   /* of what stands in the tables */
+#define CONFIG_MAX ((size_t)(64 * KIB))
+
+/* Open the environment in `dir`. tables: NULL-terminated, with the fsm's own among them. */
 int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *tables, struct err *e);
 void fsm_close(struct fsm *f);
+/* What txn sees; config has to be initialised. */
+int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e);
+/* After the tables were replaced as a whole. */
+int fsm_reload(struct fsm *f, struct err *e);
 /*
  * Apply consecutive entries in one transaction. An error means none was applied: E_NOSPACE and E_BUSY may be tried again, others mean
  * that this node cannot follow its log.
  */
 int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e);
-extern const struct kv_table fsm_meta_table;
+extern const struct kv_table *const fsm_tables[];    /* NULL-terminated */
 extern const struct op_row fsm_ops[1];       /* the store's own commands */
 
-/* ---- raft_snap.c ---- */
+/* ---- once.c: commands of clients that may send them again ---- */
+
+extern const struct kv_table once_table, once_age_table;
+/* Was this command done before? E_NOTFOUND: no. 0: *reply and *answer are what was said then. E_CONFLICT: a later one was. */
+int once_find(struct kv_txn *txn, const struct envelope *v, struct buf *reply, struct err *answer, struct err *e);
+/* Remember the answer (answer->code 0: it was done); forgets the client that was silent longest when there are too many. */
+int once_note(struct kv_txn *txn, const struct envelope *v, uint64_t index, struct str reply, const struct err *answer,
+	      struct err *e);
+
+/* ---- feed.c ---- */
+
+extern const struct kv_table feed_table;
+int feed_trim(struct kv_txn *txn, uint64_t index, struct err *e);    /* after a command that may have added rows */
+
+/* ---- snap.c: checkpoints ---- */
 
 /*
  * Make dir/kv trustworthy: as the last clean shutdown left it, else the last checkpoint, else empty. Then open the fsm.
@@ -80,17 +96,23 @@ struct snap_job;
 void snap_turn(struct store *s);             /* begin a checkpoint when the log has grown enough */
 void snap_close(struct store *s);            /* waits for a checkpoint under way */
 
-/* ---- raft_io.c ---- */
-
-struct raft_io;
-int raft_io_start(struct store *s, struct err *e);   /* log, vote, library; applies what is committed */
-void raft_io_turn(struct store *s);                  /* submit and write what was queued */
-void raft_io_close(struct store *s);                 /* waits for a write under way */
-bool raft_io_leads(const struct store *s);           /* elected, and everything before its term applied */
-uint64_t raft_io_term(const struct store *s);
-void raft_io_applied(struct store *s, const struct command *c);   /* tells the library of members that were committed */
-void raft_io_checkpointed(struct store *s, uint64_t index, uint64_t term);   /* the log up to index may go */
-uint64_t raft_io_written(const struct store *s);     /* bytes of log: found at the start, and written since */
+/* The head of a checkpoint's file; a dump follows it. */
+struct snap_head {
+	uint64_t index, term, config_index;
+	bool installed;                      /* came from another member: the log may have to go */
+	struct buf config;
+};
+#define SNAP_HEAD_MAX (CONFIG_MAX + 128)
+int snap_head_read(const struct disk *d, int fd, const char *path, struct snap_head *out, size_t *bytes, struct err *e);
+int snap_head_mark_installed(const struct disk *d, int fd, const char *path, struct err *e);
+/* The dump behind the head, as a source. */
+struct snap_file {
+	const struct disk *disk;             /* borrowed */
+	int fd;
+	const char *path;                    /* borrowed, for sentences */
+	off_t at;
+};
+ssize_t snap_file_read(void *file, void *out, size_t len, struct err *e);
 
 /* ---- state.c ---- */
 
@@ -100,8 +122,15 @@ struct store {
 	char *dir, *address;                 /* owned */
 	int lock_fd;
 	uint64_t member_id;
+	bool join;
+	const struct store_net *net;         /* borrowed; NULL: alone */
+	void (*trace)(void *ctx, const char *line);
+	void *trace_ctx;
 	size_t segment_bytes;
 	uint64_t checkpoint_bytes;           /* log written since the last checkpoint that calls for the next */
+	unsigned trailing;
+	unsigned election_ms, heartbeat_ms;
+	uint32_t feature_level;              /* the lowest of all members */
 
 	const struct kv_table **tables;      /* owned array of borrowed rows, NULL-terminated */
 	size_t table_count;
@@ -112,8 +141,11 @@ struct store {
 	struct raft_io *raft;                /* owned */
 	struct snap_job *snap;               /* owned; NULL: no checkpoint under way */
 	uint64_t snap_due;                   /* raft_io_written at which the next checkpoint is due */
+	uint64_t snap_index;                 /* of the checkpoint on disk; 0: none */
+	bool snap_wanted;                    /* a member needs one */
 
-	struct list queue, pending, refused; /* struct command */
+	struct list queue, refused;          /* struct command */
+	struct window window;                /* what was submitted or received; not applied from fsm.meta.index + 1 on */
 	struct loop_defer refuse, again;
 	struct loop_hook hook;
 	struct loop_timer retry;             /* of an apply that met a full disk */
@@ -127,12 +159,17 @@ struct store {
 	size_t watch_count;
 };
 
-struct command *command_new(struct str data, uint8_t type);
-void command_free(struct command *c);
-/* Unlink, tell who waits, free. */
+/* Take its proposer off, tell it, let go of the caller's reference. */
 void command_answer(struct command *c, struct str reply, const struct err *e);
-/* Apply pending commands up to s->commit, and answer them. */
+/* As command_answer with an error, later in this turn. Takes over the reference of a command that stands in no window. */
+void state_refuse(struct store *s, struct command *c, const struct err *e);
+/* Its proposer, if any, is told later in this turn that the outcome is unknown; the command stays where it is. */
+void state_unknown(struct store *s, struct command *c, const char *why);
+/* Apply what is committed and in the window, or ask for it to be read, and answer. */
 void state_apply(struct store *s);
+/* Apply these records from the log; they begin right after what was applied. */
+void state_apply_records(struct store *s, struct str records);
 /* No way on: refuse everything from now on; logged once. */
 void state_stop(struct store *s, const struct err *e);
 void state_refuse_queue(struct store *s, const struct err *e);
+void state_tell_members(struct store *s);
