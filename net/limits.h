@@ -28,6 +28,7 @@
 #define LIMIT_OP_BYTES             (4 * 1024 * 1024)   /* one replicated command */
 #define LIMIT_DUMP_ROW_BYTES       (32 * 1024 * 1024)  /* one stored value in a dump: several commands may have built it */
 #define LIMIT_DUMP_BLOCK_BYTES     (33 * 1024 * 1024)  /* one block of a dump: its rows, and one of the largest */
+#define LIMIT_QUORUM_VOTERS        7                   /* masters that vote; more only make every change slower */
 #define LIMIT_QUORUM_MEMBERS       15                  /* voters and learners: seven voters, and room to replace them all */
 #define LIMIT_SNAPSHOT_BYTES       (1ULL << 40)        /* of the replicated state, as sent to a member that lags */
 #define LIMIT_CLIENTS              65536               /* clients whose last answer is remembered, for commands sent again */

@@ -299,7 +299,7 @@ static int read_blocks(struct reader *r, struct err *e)
 {
 	for (;;) {
 		uint64_t before = r->sum.bytes;
-		uint32_t kind;
+		uint32_t kind = 0;
 		int rc = take_block(r, &kind, e);
 		if (rc == 0 && kind == BLOCK_END)
 			return read_end(r, before, e);

@@ -14,11 +14,10 @@
 #include "proto/records.pb.h"
 
 #define ENVELOPE_VERSION 1
-#define STATE_FORMAT 1
 #define REPLY_MAX ((size_t)(1 * MIB))
-#define CONFIG_MAX ((size_t)(64 * KIB))
 
-const struct kv_table fsm_meta_table = { "meta", 1 };
+static const struct kv_table fsm_meta_table = { "meta", 1, false };
+const struct kv_table *const fsm_tables[] = { &fsm_meta_table, &once_table, &once_age_table, &feed_table, NULL };
 
 #define META_FORMAT STR("format")
 #define META_APPLIED STR("applied")
@@ -57,35 +56,53 @@ int envelope_read(struct str data, struct envelope *out, struct err *e)
 
 /* ---- meta table ---- */
 
-static int read_meta(struct kv_txn *txn, struct fsm *f, struct err *e)
+/* E_NOTFOUND is fine: a state that has nothing yet. */
+static int get_meta(struct kv_txn *txn, struct str key, struct str *out, struct err *e)
+{
+	int rc = kv_get(txn, &fsm_meta_table, key, out, e);
+	if (rc != E_NOTFOUND)
+		return rc;
+	*out = STR("");
+	return 0;
+}
+
+int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e)
 {
 	struct str v;
 	uint32_t format = STATE_FORMAT;
-	int rc = kv_get(txn, &fsm_meta_table, META_FORMAT, &v, e);
+	struct applied applied = { 0, 0 };
+	int rc = get_meta(txn, META_FORMAT, &v, e);
 	if (rc == 0 && v.len == sizeof(format))
 		memcpy(&format, v.p, sizeof(format));
 	if (rc == 0 && format > STATE_FORMAT)
 		return err_set(e, E_NEWER, "the replicated state was written by a newer dcos-node (format %u, this one reads %u); "
 			       "start the newer one", format, STATE_FORMAT);
-	struct applied applied = { 0, 0 };
-	if (rc == 0 || rc == E_NOTFOUND)
-		rc = kv_get(txn, &fsm_meta_table, META_APPLIED, &v, e);
+	if (rc == 0)
+		rc = get_meta(txn, META_APPLIED, &v, e);
 	if (rc == 0 && v.len == sizeof(applied))
 		memcpy(&applied, v.p, sizeof(applied));
-	f->index = applied.index;
-	f->term = applied.term;
-	if (rc == 0 || rc == E_NOTFOUND)
-		rc = kv_get(txn, &fsm_meta_table, META_CONFIG, &v, e);
-	if (rc == 0 && v.len > sizeof(f->config_index)) {
-		memcpy(&f->config_index, v.p, sizeof(f->config_index));
-		buf_reset(&f->config);
-		(void)buf_str(&f->config, str_from(v, sizeof(f->config_index)));
-	}
-	if (rc == 0 || rc == E_NOTFOUND)
-		rc = kv_get(txn, &fsm_meta_table, META_CLUSTER_ID, &v, e);
+	out->index = applied.index;
+	out->term = applied.term;
 	if (rc == 0)
-		(void)str_put(f->cluster_id, sizeof(f->cluster_id), v);     /* meta_init has checked its length */
-	return rc == E_NOTFOUND ? 0 : rc;
+		rc = get_meta(txn, META_CONFIG, &v, e);
+	buf_reset(&out->config);
+	out->config_index = 0;
+	if (rc == 0 && v.len > sizeof(out->config_index)) {
+		memcpy(&out->config_index, v.p, sizeof(out->config_index));
+		(void)buf_str(&out->config, str_from(v, sizeof(out->config_index)));
+	}
+	if (rc == 0)
+		rc = get_meta(txn, META_CLUSTER_ID, &v, e);
+	if (rc == 0)
+		(void)str_put(out->cluster_id, sizeof(out->cluster_id), v);     /* meta_init has checked its length */
+	return rc;
+}
+
+int fsm_reload(struct fsm *f, struct err *e)
+{
+	AUTO_TXN struct kv_txn *txn = NULL;
+	int rc = kv_begin(f->kv, false, &txn, e);
+	return rc == 0 ? fsm_read_meta(txn, &f->meta, e) : rc;
 }
 
 static int put_format(struct kv_txn *txn, void *arg, struct err *e)
@@ -101,21 +118,15 @@ int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *table
 	int rc = kv_open(dir, &o, &f->kv, e);
 	if (rc != 0)
 		return rc;
-	buf_init(&f->config, CONFIG_MAX);
-	AUTO_TXN struct kv_txn *txn = NULL;
-	rc = kv_begin(f->kv, false, &txn, e);
-	if (rc == 0)
-		rc = read_meta(txn, f, e);
-	if (rc != 0)
-		return rc;
-	kv_abort(MOVE(txn));
-	return f->index == 0 ? kv_update(f->kv, put_format, NULL, e) : 0;
+	buf_init(&f->meta.config, CONFIG_MAX);
+	rc = fsm_reload(f, e);
+	return rc == 0 && f->meta.index == 0 ? kv_update(f->kv, put_format, NULL, e) : rc;
 }
 
 void fsm_close(struct fsm *f)
 {
 	kv_close(MOVE(f->kv));
-	buf_fini(&f->config);
+	buf_fini(&f->meta.config);
 }
 
 /* OP_META_INIT: the first leader names the cluster; later ones change nothing. */
@@ -126,7 +137,7 @@ static int meta_init(struct kv_txn *txn, struct str payload, const struct op_ctx
 	int rc = pb_read(ctx->arena, rec_MetaInit_fields, payload, &m, e);
 	if (rc != 0)
 		return rc;
-	if (!m.cluster_id || !m.cluster_id[0] || strlen(m.cluster_id) >= sizeof(((struct fsm *)0)->cluster_id))
+	if (!m.cluster_id || !m.cluster_id[0] || strlen(m.cluster_id) >= sizeof(((struct fsm_meta *)0)->cluster_id))
 		return err_set(e, E_INVALID, "a cluster id has 1 to 63 characters");
 	(void)reply;
 	rc = kv_get(txn, &fsm_meta_table, META_CLUSTER_ID, &old, e);
@@ -163,6 +174,30 @@ static bool is_local(int code)
 	return code == E_IO || code == E_CORRUPT || code == E_NEWER || code == E_NOSPACE;
 }
 
+/* Its own row's apply, unless the same command of the same client was done before. */
+static int apply_row(const struct op_slot *slot, struct kv_txn *txn, const struct envelope *env, struct fsm_item *item, struct err *e)
+{
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	struct op_ctx ctx = { item->entry.index, env->unix_us, slot->arg, &arena };
+	int rc = env->client != 0 ? once_find(txn, env, &item->reply, &item->err, e) : E_NOTFOUND;
+	if (rc != E_NOTFOUND)
+		return rc;
+	e->code = 0;
+	kv_feed(txn, &feed_table, item->entry.index);
+	rc = slot->row->apply(txn, env->payload, &ctx, &item->reply, &item->err);
+	if (kv_map_full(txn))
+		return err_set(e, E_NOSPACE, "the map is full");
+	if (rc == 0)
+		item->err.code = 0;         /* a row that was not there on the way is no failure */
+	else if (is_local(rc))
+		*e = item->err;
+	if (rc == 0)
+		rc = feed_trim(txn, item->entry.index, e);
+	if (rc == 0 && env->client != 0)
+		rc = once_note(txn, env, item->entry.index, buf_view(&item->reply), &item->err, e);
+	return rc;
+}
+
 static int apply_command(const struct fsm_batch *b, struct kv_txn *txn, struct fsm_item *item, struct err *e)
 {
 	struct envelope env;
@@ -180,22 +215,18 @@ static int apply_command(const struct fsm_batch *b, struct kv_txn *txn, struct f
 	struct kv_txn *nested = NULL;
 	if (b->nest && kv_nest(txn, &nested, e) != 0)
 		return e->code;
-	AUTO_ARENA struct arena arena = ARENA_INIT;
-	struct op_ctx ctx = { item->entry.index, env.unix_us, slot->arg, &arena };
-	rc = slot->row->apply(nested ? nested : txn, env.payload, &ctx, &item->reply, &item->err);
-	if (kv_map_full(nested ? nested : txn))
-		rc = E_NOSPACE;
-	if (rc == 0) {
-		item->err.code = 0;         /* a row that was not there on the way is no failure */
+	rc = apply_row(slot, nested ? nested : txn, &env, item, e);
+	if (rc == 0)
 		return nested ? kv_commit(nested, e) : 0;
-	}
 	kv_abort(nested);
 	buf_reset(&item->reply);
-	if (!is_local(rc))
-		return b->nest ? 0 : APPLY_NESTED;
-	*e = item->err;
-	(void)err_wrap(e, "apply %s, entry %llu", slot->row->name, (unsigned long long)item->entry.index);
-	return rc;
+	if (is_local(rc)) {
+		(void)err_wrap(e, "apply %s, entry %llu", slot->row->name, (unsigned long long)item->entry.index);
+		return rc;
+	}
+	if (!b->nest)
+		return APPLY_NESTED;
+	return env.client != 0 && rc != ONCE_LATER ? once_note(txn, &env, item->entry.index, STR(""), &item->err, e) : 0;
 }
 
 static int put_config(struct kv_txn *txn, const struct log_entry *entry, struct err *e)
@@ -230,7 +261,7 @@ int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e
 {
 	struct fsm_batch batch = { .fsm = f, .items = items, .count = count };
 	assert(count > 0);
-	assert(items[0].entry.index == f->index + 1);
+	assert(items[0].entry.index == f->meta.index + 1);
 	for (size_t i = 0; i < count; i++)
 		items[i].reply.max = REPLY_MAX;
 	int rc = kv_update(f->kv, apply_batch, &batch, e);
@@ -239,10 +270,7 @@ int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e
 		rc = kv_update(f->kv, apply_batch, &batch, e);
 	if (rc != 0)
 		return rc;
-	AUTO_TXN struct kv_txn *txn = NULL;
-	rc = kv_begin(f->kv, false, &txn, e);
-	if (rc == 0)
-		rc = read_meta(txn, f, e);
-	assert(rc != 0 || f->index == items[count - 1].entry.index);
+	rc = fsm_reload(f, e);
+	assert(rc != 0 || f->meta.index == items[count - 1].entry.index);
 	return rc;
 }

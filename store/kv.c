@@ -41,6 +41,9 @@ struct kv_txn {
 	struct kv_txn *parent;                  /* borrowed; NULL at the top */
 	MDB_txn *txn;
 	bool map_full;
+	const struct kv_table *feed;            /* borrowed; NULL: changes are not recorded */
+	uint64_t feed_index;
+	uint32_t fed;                           /* rows added under that index */
 };
 
 static int kv_fail(struct err *e, const struct kv *kv, int rc, const char *what)
@@ -417,6 +420,38 @@ int kv_get(struct kv_txn *txn, const struct kv_table *t, struct str key, struct 
 	return kv_check_value(txn->kv, t, key, v, out, e);
 }
 
+int kv_get_named(struct kv_txn *txn, struct str table, struct str key, struct str *out, struct err *e)
+{
+	for (size_t i = 0; txn->kv->tables[i]; i++)
+		if (str_eq(table, str_of(txn->kv->tables[i]->name)))
+			return kv_get(txn, txn->kv->tables[i], key, out, e);
+	return err_set(e, E_NOTFOUND, "there is no table '%.*s'", (int)table.len, table.p);
+}
+
+void kv_feed(struct kv_txn *txn, const struct kv_table *feed, uint64_t index)
+{
+	txn->feed = feed;
+	txn->feed_index = index;
+	txn->fed = 0;
+}
+
+uint32_t kv_fed(const struct kv_txn *txn) { return txn->fed; }
+
+static int kv_record(struct kv_txn *txn, const struct kv_table *t, struct str key, struct err *e)
+{
+	AUTO_BUF struct buf row = BUF_INIT;
+	uint8_t at[12];
+	if (!t->feed || !txn->feed)
+		return 0;
+	(void)kv_key_u64(txn->feed_index, at);
+	for (int i = 0; i < 4; i++)
+		at[8 + i] = (uint8_t)(txn->fed >> (24 - 8 * i));
+	txn->fed++;
+	(void)buf_append(&row, t->name, strlen(t->name) + 1);
+	(void)buf_str(&row, key);
+	return kv_put(txn, txn->feed, str_n((const char *)at, sizeof(at)), buf_view(&row), e);
+}
+
 int kv_put(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str value, struct err *e)
 {
 	MDB_val k = kv_val(key), v = { value.len + KV_HEAD_BYTES, NULL };
@@ -429,14 +464,16 @@ int kv_put(struct kv_txn *txn, const struct kv_table *t, struct str key, struct 
 	memcpy(p + 1, &crc, sizeof(crc));
 	if (value.len > 0)
 		memcpy(p + KV_HEAD_BYTES, value.p, value.len);
-	return 0;
+	return kv_record(txn, t, key, e);
 }
 
 int kv_del(struct kv_txn *txn, const struct kv_table *t, struct str key, struct err *e)
 {
 	MDB_val k = kv_val(key);
 	int rc = kv_note(txn, mdb_del(txn->txn, kv_dbi(txn->kv, t), &k, NULL));
-	return rc == 0 || rc == MDB_NOTFOUND ? 0 : kv_fail(e, txn->kv, rc, t->name);
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	return rc == 0 ? kv_record(txn, t, key, e) : kv_fail(e, txn->kv, rc, t->name);
 }
 
 size_t kv_count(struct kv_txn *txn, const struct kv_table *t)

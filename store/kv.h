@@ -59,6 +59,11 @@ bool kv_map_full(const struct kv_txn *txn);
 int kv_get(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str *out, struct err *e);
 int kv_put(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str value, struct err *e);
 int kv_del(struct kv_txn *txn, const struct kv_table *t, struct str key, struct err *e);   /* absent: fine */
+/* As kv_get, of a table that is named; E_NOTFOUND also when there is no such table. */
+int kv_get_named(struct kv_txn *txn, struct str table, struct str key, struct str *out, struct err *e);
+/* From here on puts and removals in tables marked `feed` add rows to `feed`, under this index (store/feed.c); a nested one inherits nothing. */
+void kv_feed(struct kv_txn *txn, const struct kv_table *feed, uint64_t index);
+uint32_t kv_fed(const struct kv_txn *txn);           /* rows added since */
 size_t kv_count(struct kv_txn *txn, const struct kv_table *t);
 
 /* In key order from the first key >= `from`; fn returns false to stop. Damaged values stop with E_CORRUPT. */

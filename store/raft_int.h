@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <raft.h>
 
+#include "net/limits.h"
 #include "proto/raft.pb.h"
 #include "store/raft_wire.h"
 #include "store/state_int.h"
@@ -114,25 +115,20 @@ struct raft_io {
 	/* snap_net.c */
 	struct list sends;               /* struct snap_send */
 	struct snap_take *take;          /* owned; NULL: none coming in */
-	bool installing;
+	bool installing, install_begun;
+	struct raft_configuration install_config;        /* owned while installing */
+	struct loop_timer snap_timer;
 };
 
 /* ---- raft_io.c ---- */
 
-int raft_io_start(struct store *s, struct err *e);   /* log, vote, library; applies what is committed */
-void raft_io_turn(struct store *s);                  /* submit what was queued, begin what is due */
-void raft_io_close(struct store *s);                 /* waits for a write under way */
-bool raft_io_leads(const struct store *s);           /* elected, and everything before its term applied */
-uint64_t raft_io_term(const struct store *s);
-uint64_t raft_io_written(const struct store *s);     /* bytes of log: found at the start, and written since */
-void raft_io_applied(struct store *s, uint64_t index, uint8_t type);         /* tells the library of members that were committed */
-void raft_io_checkpointed(struct store *s, const struct snap_head *head);    /* the log up to it may go, but for the trailing part */
-/* cmds: the entries the event brings, which the library may want written; first: index of cmds[0]. NULL: none. */
+/* cmds: the entries the event brings, which the library may want written; first: index of cmds[0]. NULL: none. 1: it wants some. */
 int raft_io_step(struct raft_io *io, struct raft_event *event, struct command **cmds, uint64_t first);
 int raft_io_failed(struct raft_io *io, int rc, const char *what, struct err *e);
 int raft_io_decode_config(struct str bytes, struct raft_configuration *out, struct err *e);
-/* Submit one entry of the log right now; the leader, with room in the log. */
-int raft_io_submit(struct raft_io *io, struct command *c, struct err *e);
+/* Submit one entry right now; on the leader, with room in the log. The caller's reference stays the caller's. */
+void raft_io_submit(struct raft_io *io, struct command *c);
+void raft_io_commit(struct raft_io *io);                     /* apply as far as committed and persisted */
 bool raft_io_room(struct raft_io *io, size_t bytes);         /* surely fits; if not, room is being made */
 static inline bool raft_io_is_leader(const struct raft_io *io) { return io->raft.state == RAFT_LEADER; }
 
@@ -146,6 +142,7 @@ void jobs_clamp(struct raft_io *io, uint64_t index); /* entries from `index` on 
 /* ---- raft_net.c ---- */
 
 void net_send(struct raft_io *io, raft_Frame *f);    /* fills in from and the cluster */
+void net_send_to(struct raft_io *io, raft_Frame *f, const char *address);    /* also to one that is not a member as far as we know */
 void net_send_messages(struct raft_io *io, const struct raft_message *messages, unsigned count);
 void net_records_read(struct raft_io *io, struct log_job *job);      /* records of a message that was not in the window */
 struct peer *net_peer(struct raft_io *io, uint64_t id);      /* NULL: no room for more */
@@ -160,6 +157,7 @@ void members_close(struct raft_io *io);
 
 void fresh_turn(struct raft_io *io);
 void fresh_receive(struct raft_io *io, const raft_Frame *f);
+void fresh_changed(struct raft_io *io);              /* another state of the library: nothing asked before counts */
 void fresh_applied(struct raft_io *io);
 void fresh_close(struct raft_io *io);
 
@@ -167,7 +165,7 @@ void fresh_close(struct raft_io *io);
 
 void snap_send_start(struct raft_io *io, uint64_t member, uint64_t at_least);
 void snap_send_got(struct raft_io *io, const raft_Frame *f);
-void snap_take_chunk(struct raft_io *io, const raft_Frame *f);
+void snap_take_chunk(struct raft_io *io, const raft_Frame *f, const char *address);
 /* The library wants the snapshot taken in to become the state. */
 void snap_install(struct raft_io *io, const struct raft_snapshot_metadata *m);
 int snap_install_run(struct raft_io *io, struct raft_log *log, struct err *e);       /* on the worker */

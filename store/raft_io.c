@@ -1,76 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Drives the Raft library, a core without I/O: raft_step(event) says what to do, this file does it and reports back.
+ * Steps of the Raft library and what each asks for, in this order: the vote on disk, entries to the log's jobs, messages, a
+ * snapshot, the commit index, the timer.
  *
- *   queued commands --SUBMIT--> entries to write --worker: one write, one sync--> PERSISTED --> commit index --> apply, answer
- *
- * One log job is under way at a time; commands that come meanwhile are the next batch. Space for a batch is reserved before it
- * is submitted, because what was submitted cannot be taken back: a full disk is found while "no" is still an honest answer.
+ * Space for a batch is reserved before it is submitted, because what was submitted cannot be taken back: a full disk is found
+ * while "no" is still an honest answer. A follower without room drops what the leader sent; it comes again.
  *
  * A cluster of one voter elects itself inside the START event, without counting up the term, and needs no clock. This file then
  * counts the term up itself (any member may at any time), so that every leadership has a term of its own.
  *
+ * The library's clock is ours to tell: when the connection to the leader breaks, skip_ms moves it on to the election that would
+ * come anyway. Members do so one after the other, by the order of their ids, so that they do not split the votes.
+ *
  * Whose memory (raft 0.22.1, read in its sources): of START the entries stay ours when it succeeds and are freed by the library
  * when it fails, the configuration in the metadata becomes the library's; of SUBMIT the entries stay ours, the array must live
- * until the update has been looked at, and `batch` must not be NULL; of CONFIGURATION and SNAPSHOT the configuration becomes the
- * library's; an update's arrays are the library's, except `entries`, which is the array of the event.
+ * until the update has been looked at, and `batch` must not be NULL; of RECEIVE the array stays ours, the batch only when the
+ * update wants entries written; of CONFIGURATION and SNAPSHOT the configuration becomes the library's; an update's arrays are the
+ * library's, except `entries`, which is the array of the event, or the library's own barrier, whose data is ours to free.
  */
-#include "store/state_int.h"
-
-#include <pthread.h>
-#include <raft.h>
+#include "store/raft_int.h"
 
 #include "net/base/log.h"
 
-#define BATCH_MAX 1024                                   /* entries of one write */
+#define BATCH_MAX 1024                                   /* entries of one submission */
 #define BATCH_BYTES ((size_t)(1 * MIB))                  /* a batch is closed when it has so much */
-#define REPLAY_MAX 1024
-#define REPLAY_BYTES ((size_t)(4 * MIB))                 /* kept in memory before it is applied */
-#define JOB_RETRY_US SEC
-#define ELECTION_MS 1000
-#define HEARTBEAT_MS 100
+#define INFLIGHT_MAX 4096                                /* entries on the way to a member */
+#define WINDOW_BYTES ((size_t)(4 * MIB))                 /* of applied entries kept for members that lag a little */
+#define READ_APPLY_BYTES ((size_t)(4 * MIB))             /* of the log read to be applied */
+#define LOST_STEP_US (15 * MSEC)                         /* between members that notice the leader's end */
+#define LOST_JITTER_US (5 * MSEC)
+#define SNAPSHOT_TIMEOUT_MS (10 * 60 * 1000)             /* our own transfer decides when it has failed */
 
 static_assert(ENTRY_COMMAND == (int)RAFT_COMMAND, "entry types are the library's");
 static_assert(ENTRY_BARRIER == (int)RAFT_BARRIER, "entry types are the library's");
 static_assert(ENTRY_CHANGE == (int)RAFT_CHANGE, "entry types are the library's");
 
-/*
- * What a worker does to the log. Owned by raft_io until it is done, by itself after raft_io_close: the loop may deliver the
- * completion later than that.
- */
-struct log_job {
-	struct work work;
-	struct raft_io *io;              /* borrowed; NULL: closed meanwhile */
-	struct raft_log *log;            /* borrowed */
-	struct log_entry *entries;       /* owned; their data is that of pending commands */
-	size_t count;
-	uint64_t cut;                    /* remove what lies before and at this index; 0: nothing */
-	int rc;
-	struct err err, cut_err;
-	pthread_mutex_t lock;            /* guards finished */
-	pthread_cond_t changed;
-	bool finished;
-};
-
-struct raft_io {
-	struct store *store;             /* borrowed */
-	struct raft raft;
-	struct raft_log *log;            /* owned; the job's while there is one */
-	struct raft_vote vote;
-	struct log_job *job;             /* owned; NULL: none under way */
-	struct loop_timer timeout, retry;
-	uint64_t persisted;              /* index of the last entry on disk */
-	uint64_t lead_from;              /* applied index at which a new leader has caught up */
-	uint64_t cut;                    /* for the next job */
-	uint64_t written;                /* bytes of log: found at the start, and written since */
-	uint64_t snapshot_index;         /* of the snapshot the library knows of */
-	bool bootstrapped;               /* by this start: its term has had no leader */
-	bool initialised;                /* raft_close has to be called */
-};
-
-static void step(struct raft_io *io, struct raft_event *event);
-
-static int raft_failed(struct raft_io *io, int rc, const char *what, struct err *e)
+int raft_io_failed(struct raft_io *io, int rc, const char *what, struct err *e)
 {
 	return err_set(e, rc == RAFT_NOSPACE ? E_NOSPACE : E_IO, "%s: %s", what,
 		       raft_errmsg(&io->raft)[0] ? raft_errmsg(&io->raft) : raft_strerror(rc));
@@ -83,127 +48,14 @@ static bool alone(const struct raft_io *io)
 
 bool raft_io_leads(const struct store *s)
 {
-	return s->raft->raft.state == RAFT_LEADER && s->fsm.index >= s->raft->lead_from;
+	return s->raft->raft.state == RAFT_LEADER && s->fsm.meta.index >= s->raft->lead_from;
 }
 
 uint64_t raft_io_term(const struct store *s) { return raft_current_term(&s->raft->raft); }
 uint64_t raft_io_written(const struct store *s) { return s->raft->written; }
-
-/* ---- log jobs ---- */
-
-static void job_free(struct log_job *job)
-{
-	pthread_mutex_destroy(&job->lock);
-	pthread_cond_destroy(&job->changed);
-	free(job->entries);
-	free(job);
-}
-
-/* On a worker. */
-static void job_run(struct work *w)
-{
-	struct log_job *job = container_of(w, struct log_job, work);
-	struct err ignored;
-	if (job->cut > 0)
-		(void)raft_log_cut(job->log, job->cut, &job->cut_err);      /* first: it makes room */
-	if (job->count > 0)
-		job->rc = raft_log_append(job->log, job->entries, job->count, &job->err);
-	else if (job->cut == 0)
-		job->rc = raft_log_prepare(job->log, &job->err);
-	if (job->rc == 0 && raft_log_wants_prepare(job->log))
-		(void)raft_log_prepare(job->log, &ignored);     /* early; a batch that needs it tries again and reports */
-	pthread_mutex_lock(&job->lock);
-	job->finished = true;
-	pthread_cond_signal(&job->changed);
-	pthread_mutex_unlock(&job->lock);
-}
-
-static void job_done(struct work *w);
-
-static void job_submit(struct raft_io *io)
-{
-	io->job->rc = 0;
-	io->job->err.code = io->job->cut_err.code = 0;
-	io->job->finished = false;
-	work_submit(io->store->loop, &io->job->work, job_run, job_done);
-}
-
-static struct log_job *job_new(struct raft_io *io)
-{
-	struct log_job *job = xcalloc(1, sizeof(*job));
-	assert(!io->job);
-	pthread_mutex_init(&job->lock, NULL);
-	pthread_cond_init(&job->changed, NULL);
-	job->io = io;
-	job->log = io->log;
-	job->cut = io->cut;
-	io->cut = 0;
-	io->job = job;
-	return job;
-}
-
-static void job_retry(struct loop_timer *t)
-{
-	job_submit(container_of(t, struct raft_io, retry));
-}
-
-/* A batch met a full disk: nothing of it is acknowledged; it waits for space, and new commands are refused meanwhile. */
-static void job_wait_for_space(struct raft_io *io)
-{
-	struct store *s = io->store;
-	if (s->full.code == 0)
-		LOG(WARN, "disk full, log waits", "error=\"%s\"", io->job->err.text);
-	s->full = io->job->err;
-	state_refuse_queue(s, &s->full);
-	loop_timer_start(s->loop, &io->retry, JOB_RETRY_US, job_retry);
-}
-
-static void job_done(struct work *w)
-{
-	struct log_job *job = container_of(w, struct log_job, work);
-	struct raft_io *io = job->io;
-	if (!io) {
-		job_free(job);
-		return;
-	}
-	struct store *s = io->store;
-	if (job->rc == E_NOSPACE && job->count > 0) {
-		job_wait_for_space(io);
-		return;
-	}
-	io->job = NULL;
-	if (job->cut_err.code != 0)
-		LOG(WARN, "old log not removed", "error=\"%s\"", job->cut_err.text);
-	uint64_t last = job->count > 0 ? job->entries[job->count - 1].index : 0;
-	if (job->rc == E_NOSPACE) {
-		state_refuse_queue(s, &job->err);
-	} else if (job->rc != 0) {
-		state_stop(s, &job->err);
-	} else if (last > 0) {
-		s->full.code = 0;
-		io->persisted = last;
-		for (size_t i = 0; i < job->count; i++)
-			io->written += log_entry_bytes(job->entries[i].data.len);
-		step(io, &(struct raft_event){ .type = RAFT_PERSISTED_ENTRIES, .persisted_entries = { .index = last } });
-	}
-	job_free(job);
-}
+bool raft_io_installing(const struct store *s) { return s->raft->installing; }
 
 /* ---- what the library wants done ---- */
-
-static void write_entries(struct raft_io *io, const struct raft_update *u)
-{
-	struct log_job *job = job_new(io);
-	job->entries = xcalloc(u->entries.n, sizeof(*job->entries));
-	job->count = u->entries.n;
-	struct list *link = io->store->pending.prev;
-	for (size_t i = job->count; i-- > 0; link = link->prev) {
-		struct command *c = list_entry(link, struct command, link);
-		assert(c->index == u->entries.index + i);
-		job->entries[i] = (struct log_entry){ c->index, c->term, c->type, str_n((const char *)c->data, c->len) };
-	}
-	job_submit(io);
-}
 
 static int write_vote(struct raft_io *io, struct err *e)
 {
@@ -214,25 +66,77 @@ static int write_vote(struct raft_io *io, struct err *e)
 
 static void on_timeout(struct loop_timer *t)
 {
-	step(container_of(t, struct raft_io, timeout), &(struct raft_event){ .type = RAFT_TIMEOUT });
+	struct raft_event event = { .type = RAFT_TIMEOUT };
+	(void)raft_io_step(container_of(t, struct raft_io, timeout), &event, NULL, 0);
 }
 
 static raft_time now_ms(const struct raft_io *io)
 {
-	return (raft_time)(loop_now_us(io->store->loop) / MSEC);
+	return (raft_time)(loop_now_us(io->store->loop) / MSEC + io->skip_ms);
 }
 
 static void set_timeout(struct raft_io *io)
 {
-	if (alone(io) && io->raft.state == RAFT_LEADER) {
+	if (alone(io) && raft_io_is_leader(io)) {
 		loop_timer_stop(&io->timeout);
 		return;
 	}
 	raft_time due = raft_timeout(&io->raft), now = now_ms(io);
-	loop_timer_start(io->store->loop, &io->timeout, due > now ? (int64_t)(due - now) * MSEC : 0, on_timeout);
+	loop_timer_start(io->store->loop, &io->timeout, due > now ? (int64_t)(due - now) * MSEC : MSEC, on_timeout);
 }
 
-static void handle_update(struct raft_io *io, const struct raft_update *u)
+/* Entries from `index` on give way to those of a new leader; whether they were done elsewhere nobody here can know. */
+static void drop_entries(struct raft_io *io, uint64_t index)
+{
+	struct store *s = io->store;
+	while (s->window.count > 0 && window_end(&s->window) > index) {
+		struct command *c = window_pop(&s->window);
+		state_unknown(s, c, "another master took the lead");
+		command_unref(c);
+	}
+	if (s->window.count == 0)
+		s->window.first = index;
+	jobs_clamp(io, index);
+	io->persisted = MIN(io->persisted, index - 1);
+	job_new(io, JOB_TRUNCATE)->index = index;
+}
+
+static void take_entries(struct raft_io *io, const struct raft_update *u, struct command **cmds, uint64_t first)
+{
+	struct store *s = io->store;
+	uint64_t index = u->entries.index, last = index + u->entries.n - 1;
+	bool barrier = u->entries.batch == &io->raft.barrier;
+	if (index < window_end(&s->window))
+		drop_entries(io, index);
+	struct log_job *job = job_new(io, JOB_APPEND);
+	job->entries = xcalloc(u->entries.n, sizeof(struct command *));
+	job->count = u->entries.n;
+	job->report = last;
+	for (uint64_t i = index; i <= last; i++) {
+		const struct raft_entry *entry = &u->entries.batch[i - index];
+		struct command *c = barrier ? command_new(str_n(entry->buf.base, entry->buf.len), (uint8_t)entry->type)
+					    : command_ref(cmds[i - first]);
+		c->index = i;
+		c->term = entry->term;
+		job->entries[i - index] = command_ref(c);
+		job->bytes += log_entry_bytes(c->len);
+		window_push(&s->window, c);
+	}
+	if (barrier)
+		raft_free(io->raft.barrier.batch);
+	io->claimed += job->bytes;
+	jobs_go(io);
+}
+
+static void take_state(struct raft_io *io)
+{
+	io->lead_from = raft_last_index(&io->raft);
+	fresh_changed(io);
+	LOG(INFO, "raft state changed", "state=%s term=%llu last=%llu", raft_state_name(io->raft.state),
+	    raft_current_term(&io->raft), (unsigned long long)io->lead_from);
+}
+
+static void handle_update(struct raft_io *io, const struct raft_update *u, struct command **cmds, uint64_t first)
 {
 	struct store *s = io->store;
 	struct err e = { 0 };
@@ -240,128 +144,225 @@ static void handle_update(struct raft_io *io, const struct raft_update *u)
 		state_stop(s, &e);
 		return;
 	}
-	if (u->flags & (RAFT_UPDATE_STATE)) {
-		io->lead_from = raft_last_index(&io->raft);
-		LOG(INFO, "raft state changed", "state=%s term=%llu last=%llu", raft_state_name(io->raft.state),
-		    raft_current_term(&io->raft), (unsigned long long)io->lead_from);
-	}
+	if (u->flags & (RAFT_UPDATE_STATE))
+		take_state(io);
 	if (u->flags & (RAFT_UPDATE_ENTRIES))
-		write_entries(io, u);
-	assert(u->messages.n == 0);     /* the only member has nobody to write to */
-	if (u->flags & (RAFT_UPDATE_COMMIT_INDEX)) {
-		s->commit = MIN(raft_commit_index(&io->raft), io->persisted);   /* the state never runs ahead of its own log */
-		state_apply(s);
-	}
+		take_entries(io, u, cmds, first);
+	if (u->flags & (RAFT_UPDATE_MESSAGES))
+		net_send_messages(io, u->messages.batch, u->messages.n);
+	if (u->flags & (RAFT_UPDATE_SNAPSHOT))
+		snap_install(io, &u->snapshot.metadata);
+	raft_io_commit(io);
 	set_timeout(io);
 }
 
-static void step(struct raft_io *io, struct raft_event *event)
+/* The state never runs ahead of its own log. */
+void raft_io_commit(struct raft_io *io)
+{
+	uint64_t commit = MIN(raft_commit_index(&io->raft), io->persisted);
+	if (io->installing || commit <= io->store->commit)
+		return;
+	io->store->commit = commit;
+	state_apply(io->store);
+}
+
+int raft_io_step(struct raft_io *io, struct raft_event *event, struct command **cmds, uint64_t first)
 {
 	struct raft_update update = { 0 };
 	struct err e = { 0 };
+	if (io->store->stopped.code != 0)
+		return 0;
 	event->time = now_ms(io);
 	int rc = raft_step(&io->raft, event, &update);
 	if (rc != 0) {
-		(void)raft_failed(io, rc, "raft", &e);
+		(void)raft_io_failed(io, rc, "raft", &e);
+		if (rc == RAFT_SHUTDOWN)
+			e.code = E_CORRUPT;      /* the leader's committed entries are others than ours */
 		state_stop(io->store, &e);
-		return;
+		return 0;
 	}
-	handle_update(io, &update);
+	bool entries = (update.flags & (RAFT_UPDATE_ENTRIES)) && update.entries.batch != &io->raft.barrier;
+	handle_update(io, &update, cmds, first);
+	return entries ? 1 : 0;
 }
 
-static int decode_config(const struct buf *b, struct raft_configuration *out, struct err *e)
+int raft_io_decode_config(struct str bytes, struct raft_configuration *out, struct err *e)
 {
-	struct raft_buffer raw = { b->data, b->len };
+	struct raft_buffer raw = { (void *)(uintptr_t)bytes.p, bytes.len };
 	int rc = raft_configuration_decode(&raw, out);
 	return rc == 0 ? 0 : err_set(e, E_CORRUPT, "the list of members is damaged: %s", raft_strerror(rc));
 }
 
-void raft_io_applied(struct store *s, const struct command *c)
+void raft_io_applied(struct store *s, uint64_t index, uint8_t type)
 {
 	struct err e = { 0 };
-	struct raft_event event = { .type = RAFT_CONFIGURATION, .configuration = { .index = c->index } };
-	if (c->type != ENTRY_CHANGE)
+	struct raft_event event = { .type = RAFT_CONFIGURATION, .configuration = { .index = index } };
+	if (type != ENTRY_CHANGE)
 		return;
-	if (decode_config(&s->fsm.config, &event.configuration.conf, &e) != 0)
+	if (raft_io_decode_config(buf_view(&s->fsm.meta.config), &event.configuration.conf, &e) != 0)
 		state_stop(s, &e);
 	else
-		step(s->raft, &event);
+		(void)raft_io_step(s->raft, &event, NULL, 0);
 }
 
-void raft_io_checkpointed(struct store *s, uint64_t index, uint64_t term)
+void raft_io_told(struct store *s) { fresh_applied(s->raft); }
+
+void raft_io_checkpointed(struct store *s, const struct snap_head *head)
 {
 	struct raft_io *io = s->raft;
 	struct err e = { 0 };
 	struct raft_event event = { .type = RAFT_SNAPSHOT };
-	if (index == io->snapshot_index) {      /* the library knows it from the start and takes none twice */
-		io->cut = index;
+	uint64_t cut = head->index > s->trailing ? head->index - s->trailing : 0;
+	if (head->index == io->snapshot_index)      /* the library knows it from the start and takes none twice */
+		io->cut = cut;
+	if (head->index <= io->snapshot_index)
 		return;
-	}
-	event.snapshot.metadata.index = index;
-	event.snapshot.metadata.term = term;
-	event.snapshot.metadata.configuration_index = s->fsm.config_index;
-	if (decode_config(&s->fsm.config, &event.snapshot.metadata.configuration, &e) != 0) {
+	event.snapshot.metadata.index = head->index;
+	event.snapshot.metadata.term = head->term;
+	event.snapshot.metadata.configuration_index = head->config_index;
+	event.snapshot.trailing = s->trailing;
+	if (raft_io_decode_config(buf_view(&head->config), &event.snapshot.metadata.configuration, &e) != 0) {
 		state_stop(s, &e);
 		return;
 	}
-	io->cut = index;
-	io->snapshot_index = index;
-	step(io, &event);
+	io->cut = cut;
+	io->snapshot_index = head->index;
+	(void)raft_io_step(io, &event, NULL, 0);
 }
 
 /* ---- turns ---- */
 
-/* Move up to a batch of queued commands to pending, as entries for the library. */
-static unsigned take_batch(struct raft_io *io, struct raft_entry *entries, size_t *bytes, bool take)
+bool raft_io_room(struct raft_io *io, size_t bytes)
 {
-	struct store *s = io->store;
+	if (io->claimed + bytes <= io->room)
+		return true;
+	if (!io->run && list_empty(&io->jobs)) {
+		(void)job_new(io, JOB_PREPARE);
+		jobs_go(io);
+	}
+	return false;
+}
+
+/* How many queued commands make up the next batch. */
+static unsigned count_batch(const struct store *s, size_t *bytes)
+{
 	unsigned n = 0;
 	*bytes = 0;
-	list_each_safe(&s->queue, link) {
-		struct command *c = list_entry(link, struct command, link);
-		size_t size = log_entry_bytes(c->len);
+	list_each(&s->queue, link) {
+		size_t size = log_entry_bytes(list_entry(link, struct command, link)->len);
 		if (n == BATCH_MAX || (n > 0 && *bytes + size > BATCH_BYTES))
 			break;
 		*bytes += size;
 		n++;
-		if (!take)
-			continue;
-		c->term = raft_current_term(&io->raft);
-		c->index = raft_last_index(&io->raft) + n;
-		entries[n - 1] = (struct raft_entry){ c->term, (enum raft_entry_type)c->type, { c->data, c->len }, c };
-		list_remove(&c->link);
-		list_push(&s->pending, &c->link);
 	}
 	return n;
+}
+
+static void submit(struct raft_io *io, struct command **cmds, unsigned n)
+{
+	struct raft_entry *entries = xcalloc(n, sizeof(*entries));
+	uint64_t first = raft_last_index(&io->raft) + 1;
+	for (unsigned i = 0; i < n; i++)
+		entries[i] = (struct raft_entry){ raft_current_term(&io->raft), (enum raft_entry_type)cmds[i]->type,
+						  { cmds[i]->data, cmds[i]->len }, cmds[i] };
+	struct raft_event event = { .type = RAFT_SUBMIT, .submit = { .entries = entries, .n = n } };
+	(void)raft_io_step(io, &event, cmds, first);
+	free(entries);
+}
+
+void raft_io_submit(struct raft_io *io, struct command *c)
+{
+	submit(io, &c, 1);
+}
+
+static bool submit_batch(struct raft_io *io)
+{
+	struct store *s = io->store;
+	size_t bytes;
+	unsigned n = count_batch(s, &bytes);
+	if (n == 0 || raft_transferee(&io->raft) != 0 || !raft_io_room(io, bytes))
+		return false;
+	struct command **cmds = xcalloc(n, sizeof(struct command *));
+	for (unsigned i = 0; i < n; i++)
+		cmds[i] = list_entry(list_pop(&s->queue), struct command, link);
+	submit(io, cmds, n);
+	for (unsigned i = 0; i < n; i++)
+		command_unref(cmds[i]);
+	free(cmds);
+	return s->stopped.code == 0;
+}
+
+void raft_io_read(struct store *s, uint64_t from, uint64_t upto)
+{
+	struct raft_io *io = s->raft;
+	if (io->reading)
+		return;
+	io->reading = true;
+	struct log_job *job = job_new(io, JOB_READ);
+	job->index = from;
+	job->upto = upto;
+	job->bytes = READ_APPLY_BYTES;
+	jobs_go(io);
 }
 
 void raft_io_turn(struct store *s)
 {
 	struct raft_io *io = s->raft;
-	struct raft_entry *entries;
-	size_t bytes;
-	if (io->job || s->stopped.code != 0)
+	if (s->stopped.code != 0)
 		return;
-	if (!raft_io_leads(s)) {
+	if (!raft_io_is_leader(io)) {
 		struct err e = { 0 };
 		(void)err_set(&e, E_NOTLEADER, "this master does not lead");
 		state_refuse_queue(s, &e);
 	}
-	unsigned n = take_batch(io, NULL, &bytes, false);
-	if (n == 0 && io->cut == 0)
+	members_turn(io);
+	while (raft_io_is_leader(io) && submit_batch(io))
+		;
+	fresh_turn(io);
+	snap_net_turn(io);
+	window_trim(&s->window, s->fsm.meta.index + 1, WINDOW_BYTES);
+	jobs_go(io);
+}
+
+/* ---- the leader's connection broke ---- */
+
+static void on_lost(struct loop_timer *t)
+{
+	struct raft_io *io = container_of(t, struct raft_io, lost);
+	if (io->store->stopped.code != 0 || io->raft.state != RAFT_FOLLOWER || store_leader(io->store) != io->lost_leader)
 		return;
-	if (n == 0 || !raft_log_fits(io->log, bytes)) {
-		(void)job_new(io);
-		job_submit(io);
+	raft_time due = raft_timeout(&io->raft), now = now_ms(io);
+	if (due > now)
+		io->skip_ms += (int64_t)(due - now);
+	on_timeout(&io->timeout);
+}
+
+void store_peer_lost(struct store *s, const char *address)
+{
+	struct raft_io *io = s->raft;
+	const struct raft_configuration *conf = s->started ? &io->raft.configuration : NULL;
+	if (!conf || io->raft.state != RAFT_FOLLOWER)
 		return;
-	}
-	entries = xcalloc(n, sizeof(*entries));
-	n = take_batch(io, entries, &bytes, true);
-	step(io, &(struct raft_event){ .type = RAFT_SUBMIT, .submit = { .entries = entries, .n = n } });
-	free(entries);
+	uint64_t leader = store_leader(s);
+	const char *leads = net_address(io, leader);
+	if (!leads || strcmp(leads, address) != 0 || loop_timer_active(&io->lost))
+		return;
+	int rank = 0;
+	for (unsigned i = 0; i < conf->n; i++)
+		rank += conf->servers[i].role == RAFT_VOTER && conf->servers[i].id < s->member_id && conf->servers[i].id != leader;
+	io->lost_leader = leader;
+	loop_timer_start(s->loop, &io->lost, rank * LOST_STEP_US + (int64_t)rnd_below(loop_rnd(s->loop), LOST_JITTER_US), on_lost);
 }
 
 /* ---- starting ---- */
+
+static void on_trace(struct raft_tracer *t, int type, const void *info)
+{
+	const struct raft_io *io = container_of(t, struct raft_io, tracer);
+	const struct raft_tracer_info *i = info;
+	if (type == RAFT_TRACER_DIAGNOSTIC)
+		io->store->trace(io->store->trace_ctx, i->diagnostic.message);
+}
 
 static int bootstrap(struct raft_io *io, struct err *e)
 {
@@ -389,16 +390,24 @@ static int bootstrap(struct raft_io *io, struct err *e)
 	return rc;
 }
 
-static int check_bounds(const struct raft_io *io, struct err *e)
+/* The log against the state: a snapshot that was taken in makes what stood there before it void. */
+static int check_bounds(struct raft_io *io, struct err *e)
 {
-	unsigned long long applied = io->store->fsm.index, first = raft_log_first(io->log), last = raft_log_last(io->log);
+	const struct store *s = io->store;
+	unsigned long long applied = s->fsm.meta.index, first = raft_log_first(io->log), last = raft_log_last(io->log);
+	uint64_t term = 0;
+	if (last > 0 && applied >= first && applied <= last && raft_log_term(io->log, applied, &term, e) != 0)
+		return e->code;
+	bool fits = applied == 0 ? first == 1 : applied + 1 == first || term == s->fsm.meta.term;
+	if (fits && last + 1 >= first && first <= applied + 1 && last >= applied)
+		return 0;
+	if (s->snap_installed == applied && applied > 0)
+		return raft_log_reset(io->log, applied + 1, e);
 	if (first > applied + 1)
 		return err_set(e, E_CORRUPT, "the log in '%s' begins at entry %llu, but the state ends at %llu; restore the state "
-			       "directory from a backup", io->store->dir, first, applied);
-	if (last < applied)
-		return err_set(e, E_CORRUPT, "the log in '%s' ends at entry %llu, but the state has applied %llu; restore the state "
-			       "directory from a backup", io->store->dir, last, applied);
-	return 0;
+			       "directory from a backup", s->dir, first, applied);
+	return err_set(e, E_CORRUPT, "the log in '%s' ends at entry %llu, but the state has applied %llu; restore the state "
+		       "directory from a backup", s->dir, last, applied);
 }
 
 /* The log as START wants it: terms of all, data of changes of the members only. */
@@ -431,8 +440,8 @@ static int collect_start(void *arg, const struct log_entry *entry, struct err *e
 static int step_start(struct raft_io *io, struct start_entries *st, struct err *e)
 {
 	struct store *s = io->store;
-	struct raft_snapshot_metadata metadata = { .index = s->fsm.index, .term = s->fsm.term,
-		.configuration_index = s->fsm.config_index };
+	struct raft_snapshot_metadata metadata = { .index = s->fsm.meta.index, .term = s->fsm.meta.term,
+		.configuration_index = s->fsm.meta.config_index };
 	void *data = raft_malloc(st->changes.len + 1);       /* the entries' batch; never empty */
 	if (st->changes.len > 0)
 		memcpy(data, st->changes.data, st->changes.len);
@@ -441,84 +450,56 @@ static int step_start(struct raft_io *io, struct start_entries *st, struct err *
 		if (st->entries[i].type == RAFT_CHANGE)
 			st->entries[i].buf.base = (char *)data + (size_t)st->entries[i].buf.base;
 	}
-	if (s->fsm.index > 0 && decode_config(&s->fsm.config, &metadata.configuration, e) != 0)
+	if (s->fsm.meta.index > 0 && raft_io_decode_config(buf_view(&s->fsm.meta.config), &metadata.configuration, e) != 0)
 		return e->code;
 	struct raft_event event = { .type = RAFT_START, .time = now_ms(io) };
 	event.start.term = io->vote.term;
 	event.start.voted_for = io->vote.voted_for;
-	event.start.metadata = s->fsm.index > 0 ? &metadata : NULL;
+	event.start.metadata = s->fsm.meta.index > 0 ? &metadata : NULL;
 	event.start.start_index = st->first;
 	event.start.entries = st->entries;
 	event.start.n_entries = (unsigned)st->count;
 	struct raft_update update = { 0 };
 	io->persisted = raft_log_last(io->log);
-	io->snapshot_index = s->fsm.index;
+	io->snapshot_index = s->fsm.meta.index;
 	int rc = raft_step(&io->raft, &event, &update);
 	if (rc != 0)
-		return raft_failed(io, rc, "start raft", e);
+		return raft_io_failed(io, rc, "start raft", e);
 	raft_free(st->entries);
 	raft_free(data);
-	s->commit = 0;                                       /* replay applies what this update commits */
-	update.flags &= ~(unsigned)(RAFT_UPDATE_COMMIT_INDEX);
-	handle_update(io, &update);
-	return 0;
+	s->commit = s->fsm.meta.index;
+	window_restart(&s->window, io->persisted + 1);
+	io->room = raft_log_room(io->log);
+	io->written = raft_log_bytes(io->log);
+	handle_update(io, &update, NULL, 0);
+	*e = s->stopped;
+	return s->stopped.code;
 }
 
 /* The only voter leads without an election; give its leadership a new term as an election would. */
 static int next_term(struct raft_io *io, const struct start_entries *st, struct err *e)
 {
 	struct store *s = io->store;
-	struct buf latest = st->latest_len > 0 ? (struct buf){ .data = st->changes.data + st->latest_at, .len = st->latest_len }
-					       : s->fsm.config;
+	struct str latest = st->latest_len > 0 ? str_n((const char *)st->changes.data + st->latest_at, st->latest_len)
+					       : buf_view(&s->fsm.meta.config);
 	struct raft_configuration conf;
-	int rc = decode_config(&latest, &conf, e);
+	if (latest.len == 0)                /* a new member, which nobody has told anything yet */
+		return 0;
+	int rc = raft_io_decode_config(latest, &conf, e);
 	if (rc != 0)
 		return rc;
-	bool only = conf.n == 1 && conf.servers[0].id == s->member_id;
-	unsigned members = conf.n;
+	unsigned voters = 0;
+	bool voter = false;
+	for (unsigned i = 0; i < conf.n; i++) {
+		voters += conf.servers[i].role == RAFT_VOTER;
+		voter |= conf.servers[i].role == RAFT_VOTER && conf.servers[i].id == s->member_id;
+	}
 	raft_configuration_close(&conf);
-	if (!only)
-		return err_set(e, E_UNSUPPORTED, "'%s' belongs to member %llu of a cluster of %u masters; this dcos-node runs one master",
-			       s->dir, (unsigned long long)s->member_id, members);
+	if (!voter || voters > 1)
+		return 0;
 	io->vote.term++;
 	io->vote.voted_for = s->member_id;
 	return raft_vote_store(s->disk, s->dir, &io->vote, e);
-}
-
-struct replay {
-	struct store *store;
-	uint64_t commit;
-	size_t count, bytes;
-};
-
-static int replay_entry(void *arg, const struct log_entry *entry, struct err *e)
-{
-	struct replay *r = arg;
-	struct store *s = r->store;
-	struct command *c = command_new(entry->data, entry->type);
-	c->index = entry->index;
-	c->term = entry->term;
-	list_push(&s->pending, &c->link);
-	r->count++;
-	r->bytes += entry->data.len;
-	s->commit = MIN(entry->index, r->commit);
-	if (r->count < REPLAY_MAX && r->bytes < REPLAY_BYTES && entry->index < raft_log_last(s->raft->log))
-		return 0;
-	r->count = r->bytes = 0;
-	state_apply(s);
-	if (s->stopped.code != 0)
-		*e = s->stopped;
-	else if (s->full.code != 0)
-		*e = s->full;
-	return e->code;
-}
-
-static int replay(struct raft_io *io, struct err *e)
-{
-	struct store *s = io->store;
-	struct replay r = { .store = s, .commit = raft_commit_index(&io->raft) };
-	e->code = 0;
-	return raft_log_read(io->log, s->fsm.index + 1, replay_entry, &r, e);
 }
 
 static int start_library(struct raft_io *io, struct err *e)
@@ -540,9 +521,13 @@ static int start_library(struct raft_io *io, struct err *e)
 		return err_set(e, E_IO, "start raft: %s", raft_strerror(rc));
 	io->initialised = true;
 	raft_seed(&io->raft, (unsigned)rnd_u64(loop_rnd(s->loop)));
-	raft_set_election_timeout(&io->raft, ELECTION_MS);
-	raft_set_heartbeat_timeout(&io->raft, HEARTBEAT_MS);
+	raft_set_election_timeout(&io->raft, s->election_ms);
+	raft_set_heartbeat_timeout(&io->raft, s->heartbeat_ms);
+	raft_set_install_snapshot_timeout(&io->raft, SNAPSHOT_TIMEOUT_MS);
+	raft_set_max_inflight_entries(&io->raft, INFLIGHT_MAX);
 	raft_set_pre_vote(&io->raft, true);
+	io->tracer = (struct raft_tracer){ .version = 2, .emit = on_trace };
+	io->raft.tracer = s->trace ? &io->tracer : NULL;
 	rc = step_start(io, &st, e);
 	buf_fini(&st.changes);
 	return rc;
@@ -554,20 +539,20 @@ int raft_io_start(struct store *s, struct err *e)
 	AUTO_FREE char *dir = xasprintf("%s/log", s->dir);
 	io->store = s;
 	s->raft = io;
+	list_init(&io->jobs);
+	list_init(&io->changes);
+	list_init(&io->fresh);
+	list_init(&io->asks);
+	list_init(&io->sends);
+	io->round = rnd_u64(loop_rnd(s->loop)) / 2;          /* answers to a former life's questions are nobody's */
 	int rc = raft_vote_load(s->disk, s->dir, &io->vote, e);
 	if (rc == 0)
 		rc = raft_log_open(s->disk, dir, s->segment_bytes, &io->log, e);
-	if (rc == 0 && raft_log_last(io->log) == 0 && s->fsm.index == 0)
+	if (rc == 0 && raft_log_last(io->log) == 0 && s->fsm.meta.index == 0 && io->vote.term == 0 && !s->join)
 		rc = bootstrap(io, e);
 	if (rc == 0)
 		rc = check_bounds(io, e);
-	if (rc == 0)
-		rc = start_library(io, e);
-	if (rc == 0)
-		rc = replay(io, e);
-	if (rc == 0)
-		io->written = raft_log_bytes(io->log);
-	return rc;
+	return rc == 0 ? start_library(io, e) : rc;
 }
 
 void raft_io_close(struct store *s)
@@ -575,19 +560,12 @@ void raft_io_close(struct store *s)
 	struct raft_io *io = s->raft;
 	if (!io)
 		return;
-	bool waiting = loop_timer_active(&io->retry);        /* a job between two tries is not with a worker */
 	loop_timer_stop(&io->timeout);
-	loop_timer_stop(&io->retry);
-	if (io->job && waiting) {
-		job_free(io->job);
-	} else if (io->job) {
-		pthread_mutex_lock(&io->job->lock);
-		while (!io->job->finished)
-			pthread_cond_wait(&io->job->changed, &io->job->lock);
-		io->job->io = NULL;
-		pthread_mutex_unlock(&io->job->lock);
-		(void)work_cancel(&io->job->work);           /* it has run: job_done frees it */
-	}
+	loop_timer_stop(&io->lost);
+	jobs_close(io);
+	members_close(io);
+	fresh_close(io);
+	snap_net_close(io);
 	if (io->initialised)
 		raft_close(&io->raft, NULL);
 	raft_log_close(io->log);

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 
 #include "net/base/log.h"
 #include "net/base/time.h"
@@ -23,49 +22,34 @@
 #define FORMAT_BYTES 64                  /* of the file `format` that are looked at */
 #define STATE_FEATURE_LEVEL 1            /* of this build; the lowest of all members once there are several */
 #define CHECKPOINT_BYTES ((uint64_t)(64 * MIB))
+#define TRAILING 8192                    /* entries kept behind a checkpoint */
+#define ELECTION_MS 1000
+#define HEARTBEAT_MS 100
 #define APPLY_MAX 1024                   /* entries in one LMDB transaction */
 #define APPLY_RETRY_US SEC
 #define NAME_TIMEOUT_US (10 * SEC)
 #define NAME_RETRY_US SEC
 
 struct store_watch {
-	void (*role)(void *arg, bool leads);             /* one of the two */
+	void (*role)(void *arg, bool leads);             /* one of the three */
 	void (*applied)(void *arg, uint64_t index);
+	void (*members)(void *arg);
 	void *arg;
 	bool told;                                       /* role: what fn was told last */
 };
 
 /* ---- commands ---- */
 
-struct command *command_new(struct str data, uint8_t type)
-{
-	struct command *c = xcalloc(1, sizeof(*c) + data.len);
-	c->type = type;
-	c->len = data.len;
-	if (data.len > 0)
-		memcpy(c->data, data.p, data.len);
-	return c;
-}
-
-void command_free(struct command *c)
-{
-	list_remove(&c->link);
-	free(c->refusal);
-	free(c);
-}
-
 void command_answer(struct command *c, struct str reply, const struct err *e)
 {
-	struct propose *p = c->p;
-	uint64_t index = c->index;
+	struct propose *p = MOVE(c->p);
 	if (c->forget && e->code != 0)
-		LOG(WARN, "command failed", "index=%llu error=\"%s\"", (unsigned long long)index, e->text);
-	command_free(c);
+		LOG(WARN, "command failed", "index=%llu error=\"%s\"", (unsigned long long)c->index, e->text);
 	if (!p)
 		return;
 	loop_timer_stop(&p->timer);
 	p->command = NULL;
-	p->index = index;
+	p->index = c->index;
 	p->done(p, reply, e);
 }
 
@@ -76,11 +60,11 @@ static void refuse_all(struct loop_defer *d)
 		struct command *c = list_entry(link, struct command, link);
 		struct err e = *c->refusal;
 		command_answer(c, STR(""), &e);
+		command_unref(c);
 	}
 }
 
-/* Answer with an error, later in this turn. */
-static void refuse(struct store *s, struct command *c, const struct err *e)
+void state_refuse(struct store *s, struct command *c, const struct err *e)
 {
 	c->refusal = xmalloc(sizeof(*e));
 	*c->refusal = *e;
@@ -92,7 +76,19 @@ static void refuse(struct store *s, struct command *c, const struct err *e)
 void state_refuse_queue(struct store *s, const struct err *e)
 {
 	for (struct list *link; (link = list_pop(&s->queue));)
-		refuse(s, list_entry(link, struct command, link), e);
+		state_refuse(s, list_entry(link, struct command, link), e);
+}
+
+void state_unknown(struct store *s, struct command *c, const char *why)
+{
+	struct err e = { 0 };
+	if (!c->p)
+		return;
+	(void)err_set(&e, E_TIMEOUT, "%s; whether the change happened is unknown", why);
+	struct command *answer = command_new(STR(""), ENTRY_COMMAND);      /* a write may be reading c */
+	answer->p = MOVE(c->p);
+	answer->p->command = answer;
+	state_refuse(s, answer, &e);
 }
 
 void state_stop(struct store *s, const struct err *e)
@@ -102,17 +98,8 @@ void state_stop(struct store *s, const struct err *e)
 	s->stopped = *e;
 	LOG(ERROR, "replicated state stopped", "dir=%s error=\"%s\"", s->dir, e->text);
 	state_refuse_queue(s, e);
-	struct err unknown = { 0 };
-	(void)err_set(&unknown, E_TIMEOUT, "%s; whether the change happened is unknown", e->text);
-	list_each(&s->pending, link) {
-		struct command *c = list_entry(link, struct command, link);      /* stays: a write may be reading it */
-		if (!c->p)
-			continue;
-		struct command *answer = command_new(STR(""), ENTRY_COMMAND);
-		answer->p = MOVE(c->p);
-		answer->p->command = answer;
-		refuse(s, answer, &unknown);
-	}
+	for (uint64_t i = s->window.first; i < window_end(&s->window); i++)
+		state_unknown(s, window_at(&s->window, i), e->text);
 }
 
 static void propose_expired(struct loop_timer *t)
@@ -147,11 +134,9 @@ static const struct op_row *find_row(const struct store *s, uint32_t op)
  */
 static int check_room(const struct store *s, struct err *e)
 {
-	struct statvfs fs;
-	if (statvfs(s->dir, &fs) != 0)
-		return 0;               /* the write itself will tell */
-	if ((uint64_t)fs.f_bavail * fs.f_frsize >= STATE_RESERVE_BYTES)
-		return 0;
+	int64_t room = s->disk->room(s->disk->ctx, s->dir);
+	if (room < 0 || room >= (int64_t)STATE_RESERVE_BYTES)
+		return 0;               /* when it cannot be told, the write itself will tell */
 	return err_set(e, E_NOSPACE, "less than %d MiB are free on the disk of '%s'; nothing is changed until there is more",
 		       (int)(STATE_RESERVE_BYTES / MIB), s->dir);
 }
@@ -166,7 +151,7 @@ static int check_command(const struct store *s, uint32_t op, size_t payload_byte
 		return err_set(e, E_NOTLEADER, "this master does not lead");
 	if (payload_bytes > LIMIT_OP_BYTES)
 		return err_set(e, E_TOOBIG, "a change of %zu bytes is over the limit of %d", payload_bytes, LIMIT_OP_BYTES);
-	if (row->feature_level > STATE_FEATURE_LEVEL)
+	if (row->feature_level > s->feature_level)
 		return err_set(e, E_UNSUPPORTED, "%s has to wait until every master runs the newer version", row->name);
 	return s->full.code != 0 ? err_set(e, s->full.code, "%s", s->full.text) : check_room(s, e);
 }
@@ -176,48 +161,72 @@ static void come_again(struct loop_defer *d)
 	(void)d;     /* what another hook proposes after ours ran must not wait for the next event */
 }
 
-static struct command *propose(struct store *s, uint32_t op, struct str payload, struct propose *p)
+void state_come_again(struct store *s)
+{
+	loop_defer(s->loop, &s->again, come_again);
+}
+
+void state_await(struct store *s, struct command *c, int64_t timeout_us, struct propose *p,
+		 void (*done)(struct propose *p, struct str reply, const struct err *e))
+{
+	p->done = done;
+	p->index = 0;
+	p->command = c;
+	c->p = p;
+	loop_timer_start(s->loop, &p->timer, timeout_us, propose_expired);
+}
+
+static struct command *propose(struct store *s, const struct envelope *v)
 {
 	struct err e = { 0 };
-	if (check_command(s, op, payload.len, &e) != 0) {
+	if (check_command(s, v->op, v->payload.len, &e) != 0) {
 		struct command *refused = command_new(STR(""), ENTRY_COMMAND);
-		refused->p = p;
-		refuse(s, refused, &e);
+		state_refuse(s, refused, &e);
 		return refused;
 	}
-	struct command *c = xcalloc(1, sizeof(*c) + ENVELOPE_BYTES + payload.len);
-	c->p = p;
-	c->type = ENTRY_COMMAND;
-	c->len = ENVELOPE_BYTES + payload.len;
-	envelope_write(&(struct envelope){ .op = op, .unix_us = loop_unix_us(s->loop) }, c->data);
-	if (payload.len > 0)
-		memcpy(c->data + ENVELOPE_BYTES, payload.p, payload.len);
+	struct command *c = command_with_room(ENVELOPE_BYTES + v->payload.len, ENTRY_COMMAND);
+	envelope_write(v, c->data);
+	if (v->payload.len > 0)
+		memcpy(c->data + ENVELOPE_BYTES, v->payload.p, v->payload.len);
 	list_push(&s->queue, &c->link);
-	loop_defer(s->loop, &s->again, come_again);
+	state_come_again(s);
 	return c;
 }
 
 void store_propose(struct store *s, uint32_t op, struct str payload, int64_t timeout_us, struct propose *p,
 		   void (*done)(struct propose *p, struct str reply, const struct err *e))
 {
-	p->done = done;
-	p->index = 0;
-	p->command = propose(s, op, payload, p);
-	loop_timer_start(s->loop, &p->timer, timeout_us, propose_expired);
+	store_propose_once(s, op, payload, 0, 0, timeout_us, p, done);
+}
+
+void store_propose_once(struct store *s, uint32_t op, struct str payload, uint64_t client, uint64_t serial, int64_t timeout_us,
+			struct propose *p, void (*done)(struct propose *p, struct str reply, const struct err *e))
+{
+	struct envelope v = { op, loop_unix_us(s->loop), client, serial, payload };
+	state_await(s, propose(s, &v), timeout_us, p, done);
 }
 
 void store_propose_forget(struct store *s, uint32_t op, struct str payload)
 {
-	propose(s, op, payload, NULL)->forget = true;
+	struct envelope v = { .op = op, .unix_us = loop_unix_us(s->loop), .payload = payload };
+	propose(s, &v)->forget = true;
 }
 
 /* ---- applying ---- */
 
-static void tell_applied(struct store *s)
+void state_tell_applied(struct store *s)
 {
 	for (size_t i = 0; i < s->watch_count; i++)
 		if (s->watches[i].applied)
-			s->watches[i].applied(s->watches[i].arg, s->fsm.index);
+			s->watches[i].applied(s->watches[i].arg, s->fsm.meta.index);
+	raft_io_told(s);
+}
+
+void state_tell_members(struct store *s)
+{
+	for (size_t i = 0; i < s->watch_count; i++)
+		if (s->watches[i].members)
+			s->watches[i].members(s->watches[i].arg);
 }
 
 static void retry_apply(struct loop_timer *t)
@@ -237,50 +246,92 @@ static void apply_failed(struct store *s, const struct err *e)
 	loop_timer_start(s->loop, &s->retry, APPLY_RETRY_US, retry_apply);
 }
 
-/* Up to max pending commands that are committed, as items for the fsm. */
-static size_t take_items(struct store *s, struct fsm_item *items, size_t max)
+/* Apply, and answer who waits. cmds: the entries' commands; NULL: read from the log, nobody waits. */
+static int apply_items(struct store *s, struct fsm_item *items, struct command *const *cmds, size_t n)
 {
-	size_t n = 0;
-	list_each(&s->pending, link) {
-		struct command *c = list_entry(link, struct command, link);
-		if (n == max || c->index > s->commit)
-			break;
-		items[n++].entry = (struct log_entry){ c->index, c->term, c->type, str_n((const char *)c->data, c->len) };
+	struct err e = { 0 };
+	int rc = fsm_apply(&s->fsm, items, n, &e);
+	if (rc != 0) {
+		apply_failed(s, &e);
+		return rc;
 	}
-	return n;
+	s->full.code = 0;
+	for (size_t i = 0; i < n; i++) {
+		raft_io_applied(s, items[i].entry.index, items[i].entry.type);
+		if (cmds)
+			command_answer(cmds[i], buf_view(&items[i].reply), &items[i].err);
+	}
+	return 0;
+}
+
+static void free_items(struct fsm_item *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_fini(&items[i].reply);
+	free(items);
+}
+
+/* The next committed entries of the window. false: there are none, or they could not be applied. */
+static bool apply_window(struct store *s)
+{
+	uint64_t first = s->fsm.meta.index + 1;
+	size_t n = 0, max = (size_t)MIN(s->commit - s->fsm.meta.index, (uint64_t)APPLY_MAX);
+	struct fsm_item *items = xcalloc(max, sizeof(*items));
+	struct command **cmds = xcalloc(max, sizeof(struct command *));
+	for (; n < max && window_at(&s->window, first + n); n++) {
+		struct command *c = cmds[n] = command_ref(window_at(&s->window, first + n));
+		items[n].entry = (struct log_entry){ c->index, c->term, c->type, str_n((const char *)c->data, c->len) };
+	}
+	bool done = n > 0 && apply_items(s, items, cmds, n) == 0;
+	for (size_t i = 0; i < n; i++)
+		command_unref(cmds[i]);
+	free(cmds);
+	free_items(items, max);
+	return done;
+}
+
+static bool may_apply(const struct store *s)
+{
+	return s->stopped.code == 0 && s->fsm.meta.index < s->commit && !raft_io_installing(s);
 }
 
 void state_apply(struct store *s)
 {
-	struct fsm_item *items = NULL;
-	struct err e = { 0 };
-	size_t n;
-	int rc = 0;
 	bool any = false;
-	if (s->stopped.code != 0 || s->fsm.index >= s->commit)
+	if (s->applying)                /* an answer led here; the loop below goes on */
 		return;
-	size_t count = (size_t)MIN(s->commit - s->fsm.index, (uint64_t)APPLY_MAX);
-	items = xcalloc(count, sizeof(*items));
-	while (s->stopped.code == 0 && (n = take_items(s, items, count)) > 0) {
-		rc = fsm_apply(&s->fsm, items, n, &e);
-		if (rc != 0)
-			break;
-		s->full.code = 0;
+	s->applying = true;
+	while (may_apply(s) && apply_window(s))
 		any = true;
-		for (size_t i = 0; i < n; i++) {
-			struct command *c = list_entry(s->pending.next, struct command, link);
-			assert(c->index == items[i].entry.index);
-			raft_io_applied(s, c);
-			command_answer(c, buf_view(&items[i].reply), &items[i].err);
-		}
-	}
-	for (size_t i = 0; i < count; i++)
-		buf_fini(&items[i].reply);
-	free(items);
+	s->applying = false;
+	if (may_apply(s) && !window_at(&s->window, s->fsm.meta.index + 1))
+		raft_io_read(s, s->fsm.meta.index + 1, s->commit);
 	if (any)
-		tell_applied(s);
-	if (rc != 0)
-		apply_failed(s, &e);
+		state_tell_applied(s);
+}
+
+void state_apply_records(struct store *s, struct str records)
+{
+	size_t n = 0;
+	struct fsm_item *items = xcalloc(APPLY_MAX, sizeof(*items));
+	struct log_entry entry;
+	bool any = false;
+	while (may_apply(s)) {
+		bool more = n < APPLY_MAX && log_record_next(&records, &entry);
+		if (more && entry.index == s->fsm.meta.index + 1 + n && entry.index <= s->commit)
+			items[n++].entry = entry;
+		if (more && n < APPLY_MAX)
+			continue;
+		if (n == 0 || apply_items(s, items, NULL, n) != 0)
+			break;
+		any = true;
+		n = 0;
+	}
+	free_items(items, APPLY_MAX);
+	if (any)
+		state_tell_applied(s);
+	if (s->full.code == 0)
+		state_apply(s);
 }
 
 /* ---- turns ---- */
@@ -331,9 +382,9 @@ static void state_turn(struct loop_hook *h)
 {
 	struct store *s = container_of(h, struct store, hook);
 	bool elected = s->stopped.code == 0 && raft_io_leads(s);
-	if (elected && !s->fsm.cluster_id[0] && !s->init_proposed)
+	if (elected && !s->fsm.meta.cluster_id[0] && !s->init_proposed)
 		name_cluster(s);
-	s->leads = elected && s->fsm.cluster_id[0];
+	s->leads = elected && s->fsm.meta.cluster_id[0];
 	tell_role(s);
 	raft_io_turn(s);
 	snap_turn(s);
@@ -341,8 +392,8 @@ static void state_turn(struct loop_hook *h)
 
 bool store_leads(const struct store *s) { return s->leads; }
 uint64_t store_term(const struct store *s) { return s->started ? raft_io_term(s) : 0; }
-uint64_t store_applied(const struct store *s) { return s->fsm.index; }
-const char *store_cluster_id(struct store *s) { return s->fsm.cluster_id; }
+uint64_t store_applied(const struct store *s) { return s->fsm.meta.index; }
+const char *store_cluster_id(struct store *s) { return s->fsm.meta.cluster_id; }
 
 const struct err *store_trouble(const struct store *s)
 {
@@ -371,6 +422,13 @@ void store_on_applied(struct store *s, void (*fn)(void *arg, uint64_t index), vo
 {
 	watch(s, (struct store_watch){ .applied = fn, .arg = arg });
 }
+
+void store_on_members(struct store *s, void (*fn)(void *arg), void *arg)
+{
+	watch(s, (struct store_watch){ .members = fn, .arg = arg });
+}
+
+void store_feature_level(struct store *s, uint32_t lowest) { s->feature_level = lowest; }
 
 /* ---- opening ---- */
 
@@ -421,22 +479,51 @@ static int check_format(struct store *s, struct err *e)
 	return 0;
 }
 
+/* dir/member: "<id, 16 hex digits>". Directories from before members had one are of member 1. */
+static int load_member_id(struct store *s, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/member", s->dir);
+	AUTO_FREE char *vote = xasprintf("%s/vote.1", s->dir);
+	AUTO_BUF struct buf text = BUF_INIT;
+	char line[FORMAT_BYTES];
+	if (s->member_id != 0)
+		return 0;
+	int rc = disk_read_file(s->disk, path, FORMAT_BYTES, &text, e);
+	if (rc == E_NOTFOUND) {
+		s->member_id = access(vote, F_OK) == 0 ? 1 : (rnd_u64(loop_rnd(s->loop)) >> 1) | 1;
+		int n = snprintf(line, sizeof(line), "%016llx\n", (unsigned long long)s->member_id);
+		return disk_write_file(s->disk, s->dir, path, line, (size_t)n, e);
+	}
+	unsigned long long id = 0;
+	if (rc == 0 && (sscanf(buf_cstr(&text), "%16llx", &id) != 1 || id == 0))
+		return err_set(e, E_CORRUPT, "'%s' is damaged; restore the state directory from a backup", path);
+	s->member_id = id;
+	return rc;
+}
+
 int store_open(struct loop *l, const struct store_config *c, struct store **out, struct err *e)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
-	static const struct kv_table *const own[] = { &fsm_meta_table, NULL };
 	s->loop = l;
 	s->disk = c->disk ? c->disk : &disk_real;
 	s->dir = xstrdup(c->dir);
 	s->address = xstrdup(c->address);
 	s->member_id = c->member_id;
+	s->join = c->join;
+	s->net = c->net;
+	s->trace = c->trace;
+	s->trace_ctx = c->trace_ctx;
+	s->trailing = c->trailing ? c->trailing : TRAILING;
+	s->election_ms = c->election_ms ? c->election_ms : ELECTION_MS;
+	s->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : HEARTBEAT_MS;
+	s->feature_level = STATE_FEATURE_LEVEL;
+	s->window.first = 1;
 	s->segment_bytes = c->segment_bytes;
 	s->checkpoint_bytes = c->checkpoint_bytes ? c->checkpoint_bytes : CHECKPOINT_BYTES;
 	s->lock_fd = -1;
 	list_init(&s->queue);
-	list_init(&s->pending);
 	list_init(&s->refused);
-	store_register(s, own, fsm_ops, ARRAY_LEN(fsm_ops), NULL);
+	store_register(s, fsm_tables, fsm_ops, ARRAY_LEN(fsm_ops), NULL);
 	int rc = 0;
 	if (s->disk->make_dir(s->disk->ctx, s->dir) != 0 && errno != EEXIST)
 		rc = err_sys(e, "make directory '%s'", s->dir);
@@ -444,6 +531,8 @@ int store_open(struct loop *l, const struct store_config *c, struct store **out,
 		rc = lock_dir(s, e);
 	if (rc == 0)
 		rc = check_format(s, e);
+	if (rc == 0)
+		rc = load_member_id(s, e);
 	if (rc != 0) {
 		store_close(s);
 		return rc;
@@ -491,8 +580,16 @@ static void free_commands(struct list *head)
 		struct command *c = list_entry(link, struct command, link);
 		if (c->p)
 			propose_cancel(c->p);
-		command_free(c);
+		command_unref(c);
 	}
+}
+
+static void free_window(struct window *w)
+{
+	for (uint64_t i = w->first; i < window_end(w); i++)
+		if (window_at(w, i)->p)
+			propose_cancel(window_at(w, i)->p);
+	window_fini(w);
 }
 
 void store_close(struct store *s)
@@ -511,7 +608,7 @@ void store_close(struct store *s)
 	if (s->started && s->stopped.code == 0 && snap_mark_clean(s, &e) != 0)
 		LOG(WARN, "state not marked clean, the next start replays", "dir=%s error=\"%s\"", s->dir, e.text);
 	free_commands(&s->queue);
-	free_commands(&s->pending);
+	free_window(&s->window);
 	free_commands(&s->refused);
 	fsm_close(&s->fsm);
 	if (s->lock_fd >= 0)

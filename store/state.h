@@ -82,6 +82,8 @@ bool store_leads(const struct store *s);             /* leader and everything be
 uint64_t store_term(const struct store *s);
 uint64_t store_applied(const struct store *s);       /* index */
 const char *store_cluster_id(struct store *s);       /* "" before the first leader wrote it */
+/* Commands above this level are E_UNSUPPORTED; the lowest level of all members' versions. At first: this build's own. */
+void store_feature_level(struct store *s, uint32_t lowest);
 uint64_t store_member_id(const struct store *s);
 uint64_t store_leader(const struct store *s);        /* member that leads as far as we know; 0: none */
 /* NULL: all is well. Else why commands fail: the disk is full (passes by itself) or the store has stopped (until a restart). */
@@ -170,7 +172,7 @@ void store_member_remove(struct store *s, uint64_t id, int64_t timeout_us, struc
 void store_transfer(struct store *s, uint64_t id, int64_t timeout_us, struct propose *p,
 		    void (*done)(struct propose *p, struct str reply, const struct err *e));
 
-/* ---- without a running store: the directory is locked meanwhile (E_BUSY) ---- */
+/* ---- without a running store: the directory is locked meanwhile (E_BUSY). tables: all that subsystems register ---- */
 
 struct store_facts {
 	uint64_t member_id, last_index, last_term, term;
@@ -178,13 +180,14 @@ struct store_facts {
 	struct store_member members[STORE_MEMBERS_MAX];
 	size_t member_count;
 };
-int store_inspect(const char *dir, struct store_facts *out, struct err *e);
+int store_inspect(struct loop *l, const char *dir, const struct kv_table *const *tables, struct store_facts *out, struct err *e);
 /*
  * The quorum is lost for ever: make this member the only voter, with all that its log holds, in a new term. What the lost members
  * had acknowledged beyond out->last_index is gone.
  */
-int store_recover(const char *dir, const char *address, struct store_facts *out, struct err *e);
-/* Move everything aside into dir/damaged-<unix seconds>, so that the member can join again under a new id. */
+int store_recover(struct loop *l, const char *dir, const char *address, const struct kv_table *const *tables,
+		  struct store_facts *out, struct err *e);
+/* Move everything aside into dir/damaged-<unix seconds>, so that the member can join again under a new id. The store is closed. */
 int store_forget(const char *dir, struct err *e);
 
 /* ---- feed: changes of tables that are marked `feed`, by log index ---- */

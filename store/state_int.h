@@ -73,7 +73,11 @@ extern const struct op_row fsm_ops[1];       /* the store's own commands */
 /* ---- once.c: commands of clients that may send them again ---- */
 
 extern const struct kv_table once_table, once_age_table;
-/* Was this command done before? E_NOTFOUND: no. 0: *reply and *answer are what was said then. E_CONFLICT: a later one was. */
+/*
+ * Was this command done before? E_NOTFOUND: no. 0: *reply and *answer are what was said then. ONCE_LATER: a later one was, which
+ * *answer says.
+ */
+#define ONCE_LATER 2
 int once_find(struct kv_txn *txn, const struct envelope *v, struct buf *reply, struct err *answer, struct err *e);
 /* Remember the answer (answer->code 0: it was done); forgets the client that was silent longest when there are too many. */
 int once_note(struct kv_txn *txn, const struct envelope *v, uint64_t index, struct str reply, const struct err *answer,
@@ -110,9 +114,25 @@ struct snap_file {
 	const struct disk *disk;             /* borrowed */
 	int fd;
 	const char *path;                    /* borrowed, for sentences */
-	off_t at;
+	off_t at, begin;
 };
+int snap_file_rewind(void *file, struct err *e);
 ssize_t snap_file_read(void *file, void *out, size_t len, struct err *e);
+
+/* ---- raft_io.c; the rest of it in store/raft_int.h ---- */
+
+struct raft_io;
+int raft_io_start(struct store *s, struct err *e);   /* log, vote, library; applies what is committed */
+void raft_io_turn(struct store *s);                  /* submit what was queued, begin what is due */
+void raft_io_close(struct store *s);                 /* waits for a write under way */
+bool raft_io_leads(const struct store *s);           /* elected, and everything before its term applied */
+uint64_t raft_io_term(const struct store *s);
+uint64_t raft_io_written(const struct store *s);     /* bytes of log: found at the start, and written since */
+void raft_io_read(struct store *s, uint64_t from, uint64_t upto);    /* from the log, for state_apply_records */
+void raft_io_told(struct store *s);                  /* watchers know of what was applied: reads that waited may be answered */
+void raft_io_applied(struct store *s, uint64_t index, uint8_t type);         /* tells the library of members that were committed */
+bool raft_io_installing(const struct store *s);      /* a snapshot is becoming the state: nothing is applied, no checkpoint begun */
+void raft_io_checkpointed(struct store *s, const struct snap_head *head);    /* the log up to it may go, but for the trailing part */
 
 /* ---- state.c ---- */
 
@@ -142,6 +162,7 @@ struct store {
 	struct snap_job *snap;               /* owned; NULL: no checkpoint under way */
 	uint64_t snap_due;                   /* raft_io_written at which the next checkpoint is due */
 	uint64_t snap_index;                 /* of the checkpoint on disk; 0: none */
+	uint64_t snap_installed;             /* the same, when it came from another member */
 	bool snap_wanted;                    /* a member needs one */
 
 	struct list queue, refused;          /* struct command */
@@ -150,7 +171,7 @@ struct store {
 	struct loop_hook hook;
 	struct loop_timer retry;             /* of an apply that met a full disk */
 	struct propose init;                 /* of OP_META_INIT */
-	bool started, leads, init_proposed;
+	bool started, leads, init_proposed, applying;
 	struct err stopped;                  /* code 0: running; else why it stopped for good */
 	struct err full;                     /* code 0: fine; E_NOSPACE, E_BUSY: no new commands until that has passed */
 	uint64_t commit;                     /* apply up to here */
@@ -173,3 +194,8 @@ void state_apply_records(struct store *s, struct str records);
 void state_stop(struct store *s, const struct err *e);
 void state_refuse_queue(struct store *s, const struct err *e);
 void state_tell_members(struct store *s);
+void state_tell_applied(struct store *s);
+void state_come_again(struct store *s);      /* another turn is wanted, before the loop sleeps */
+/* p waits for c to be answered, or for its time. */
+void state_await(struct store *s, struct command *c, int64_t timeout_us, struct propose *p,
+		 void (*done)(struct propose *p, struct str reply, const struct err *e));

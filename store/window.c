@@ -6,12 +6,18 @@
 
 #define WINDOW_CAP_FIRST 64
 
-struct command *command_new(struct str data, uint8_t type)
+struct command *command_with_room(size_t len, uint8_t type)
 {
-	struct command *c = xcalloc(1, sizeof(*c) + data.len);
+	struct command *c = xcalloc(1, sizeof(*c) + len);
 	c->refs = 1;
 	c->type = type;
-	c->len = data.len;
+	c->len = len;
+	return c;
+}
+
+struct command *command_new(struct str data, uint8_t type)
+{
+	struct command *c = command_with_room(data.len, type);
 	if (data.len > 0)
 		memcpy(c->data, data.p, data.len);
 	return c;

@@ -26,6 +26,7 @@ struct command {
 };
 
 struct command *command_new(struct str data, uint8_t type);     /* one owner: the caller */
+struct command *command_with_room(size_t len, uint8_t type);     /* the same, data to be filled in */
 struct command *command_ref(struct command *c);
 void command_unref(struct command *c);                           /* NULL ok */
 

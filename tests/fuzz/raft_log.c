@@ -16,7 +16,7 @@ static void append(struct raft_log *log, const char *text)
 	struct err e;
 	struct log_entry entry = { raft_log_last(log) + 1, UINT64_MAX, ENTRY_COMMAND, str_of(text) };
 	size_t bytes = log_entry_bytes(entry.data.len);
-	if (raft_log_fits(log, bytes) || raft_log_prepare(log, &e) == 0)
+	if (bytes <= raft_log_room(log) || raft_log_prepare(log, &e) == 0)
 		(void)raft_log_append(log, &entry, 1, &e);
 }
 

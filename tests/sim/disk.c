@@ -177,6 +177,12 @@ static int sim_sync_dir(void *ctx, const char *path)
 	return 0;
 }
 
+static int64_t sim_room(void *ctx, const char *path)
+{
+	(void)path;
+	return (int64_t)((struct disk_sim *)ctx)->space;
+}
+
 static int sim_list(void *ctx, const char *path, void (*fn)(void *arg, const char *name), void *arg)
 {
 	struct disk_sim *d = ctx;
@@ -191,7 +197,7 @@ void disk_sim_init(struct disk_sim *d, uint64_t seed)
 {
 	memset(d, 0, sizeof(*d));
 	d->disk = (struct disk){ d, sim_open, sim_close, sim_pread, sim_pwrite, sim_sync, sim_allocate, sim_size, sim_make_dir,
-		sim_rename, sim_remove, sim_sync_dir, sim_list };
+		sim_rename, sim_remove, sim_sync_dir, sim_room, sim_list };
 	rnd_seed(&d->rnd, seed);
 	for (size_t i = 0; i < DISK_SIM_OPEN; i++)
 		d->open[i] = -1;

@@ -53,7 +53,7 @@ static uint64_t live(struct raft_log *log, struct disk_sim *d, uint64_t *lives, 
 			entries[i] = (struct log_entry){ index, life, ENTRY_COMMAND, content(index, life, data[i]) };
 			bytes += log_entry_bytes(entries[i].data.len);
 		}
-		if (!raft_log_fits(log, bytes))
+		if (bytes > raft_log_room(log))
 			EQ_INT(raft_log_prepare(log, &e), 0);
 		if (batches == 1)
 			d->syncs_until_error = (int)rnd_below(&d->rnd, 2);       /* the cut comes before the sync, perhaps */

@@ -9,7 +9,7 @@
 #include "store/kv.h"
 #include "tests/lib/test.h"
 
-static const struct kv_table fruit = { "fruit", 1 }, fruit_v2 = { "fruit", 2 }, tool = { "tool", 1 };
+static const struct kv_table fruit = { .name = "fruit", .version = 1 }, fruit_v2 = { .name = "fruit", .version = 2 }, tool = { .name = "tool", .version = 1 };
 static const struct kv_table *const tables[] = { &fruit, &tool, NULL };
 
 static struct kv *opened(size_t map_bytes)

@@ -22,7 +22,7 @@ static struct raft_log *opened(struct disk_sim *d)
 static int append(struct raft_log *log, const char *text, struct err *e)
 {
 	struct log_entry entry = { raft_log_last(log) + 1, 1, ENTRY_COMMAND, str_of(text) };
-	int rc = raft_log_fits(log, log_entry_bytes(entry.data.len)) ? 0 : raft_log_prepare(log, e);
+	int rc = log_entry_bytes(entry.data.len) <= raft_log_room(log) ? 0 : raft_log_prepare(log, e);
 	return rc == 0 ? raft_log_append(log, &entry, 1, e) : rc;
 }
 

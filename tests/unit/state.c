@@ -12,7 +12,7 @@
 #include "tests/sim/disk.h"
 
 /* A table of counters, and commands: add to one; add and then refuse; put a whole row. */
-static const struct kv_table counters = { "counters", 1 };
+static const struct kv_table counters = { .name = "counters", .version = 1 };
 static const struct kv_table *const tables[] = { &counters, NULL };
 enum { OP_ADD = 1000, OP_REFUSE, OP_PUT };
 
@@ -214,6 +214,7 @@ TEST(state, checkpoints_let_the_log_be_cut)
 	static char big[100000];
 	AUTO_FREE char *first = xasprintf("%s/log/0000000000000001.log", test_dir());
 	AUTO_FREE char *mark = xasprintf("%s/clean", test_dir());
+	config.trailing = 1;
 	config.segment_bytes = MIB;
 	config.checkpoint_bytes = 2 * MIB;
 	struct store *s = opened();

@@ -9,12 +9,12 @@
 
 #define VERSIONS_MAX 50      /* --zk_max_versions */
 
-static const struct kv_table meta_table = { "marathon", 1 };
-static const struct kv_table app_table = { "marathon_apps", 1 };
-static const struct kv_table version_table = { "marathon_app_versions", 1 };
-static const struct kv_table instance_table = { "marathon_instances", 1 };
-static const struct kv_table failure_table = { "marathon_failures", 1 };
-static const struct kv_table deployment_table = { "marathon_deployments", 1 };
+static const struct kv_table meta_table = { .name = "marathon", .version = 1 };
+static const struct kv_table app_table = { .name = "marathon_apps", .version = 1 };
+static const struct kv_table version_table = { .name = "marathon_app_versions", .version = 1 };
+static const struct kv_table instance_table = { .name = "marathon_instances", .version = 1 };
+static const struct kv_table failure_table = { .name = "marathon_failures", .version = 1 };
+static const struct kv_table deployment_table = { .name = "marathon_deployments", .version = 1 };
 static const struct kv_table *const tables[] = {
 	&meta_table, &app_table, &version_table, &instance_table, &failure_table, &deployment_table, NULL,
 };

@@ -8,10 +8,10 @@
 #include "net/pb_util.h"
 #include "proto/records.pb.h"
 
-const struct kv_table registry_agents = { "mesos.agents", 1 };
-const struct kv_table registry_frameworks = { "mesos.frameworks", 1 };
-const struct kv_table registry_intents = { "mesos.intents", 1 };
-static const struct kv_table registry_counters = { "mesos.counters", 1 };
+const struct kv_table registry_agents = { .name = "mesos.agents", .version = 1 };
+const struct kv_table registry_frameworks = { .name = "mesos.frameworks", .version = 1 };
+const struct kv_table registry_intents = { .name = "mesos.intents", .version = 1 };
+static const struct kv_table registry_counters = { .name = "mesos.counters", .version = 1 };
 static const struct kv_table *const tables[] = { &registry_agents, &registry_frameworks, &registry_intents, &registry_counters, NULL };
 
 static int put_agent(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
