@@ -393,7 +393,8 @@ int client_learn_masters(struct cli *c, struct err *e)
 	size_t n = masters_hosts(answer_json(&a), hosts);
 	for (size_t i = 0; i < n && count < CLI_URLS_MAX - 1; i++) {
 		AUTO_FREE char *url = url_of_host(&u, hosts[i]);
-		if (strcmp(url, urls[0]) != 0)
+		struct url check;
+		if (url_parse(url, &check) && str_eq_c(check.host, hosts[i]) && strcmp(url, urls[0]) != 0)
 			urls[count++] = arena_strdup(&arena, url);
 	}
 	return cli_set_urls(c, urls, count, e);

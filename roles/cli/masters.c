@@ -132,7 +132,12 @@ void masters_warnings(const struct masters *m, struct buf *out)
 {
 	AUTO_BUF struct buf lost = BUF_INIT;
 	size_t voters = masters_voters(m), gone = lost_voters(m, &lost), spare = voters > 0 ? (voters - 1) / 2 : 0;
-	if (voters == 0)
+	bool anybody = false;
+	for (size_t i = 0; i < m->count; i++)
+		anybody = anybody || m->rows[i].answered;
+	if (voters == 0 && anybody)
+		buf_puts(out, "the masters that answer belong to no quorum yet; they wait for one that lets them in\n");
+	else if (voters == 0)
 		buf_puts(out, "no master answers: names, virtual IPs and running tasks stay as they are, nothing can be changed; start a master\n");
 	else if (gone > spare)
 		buf_printf(out, "%zu of %zu voting masters (%s) do not answer: nothing can be changed until a majority is back; if they are lost "

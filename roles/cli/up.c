@@ -282,29 +282,31 @@ static int lock_dir(struct up *u, struct err *e)
 	return 0;
 }
 
-/* Masters whose state is in the directory: m1, m2, … */
-static int64_t masters_before(const struct up_config *c)
+static bool master_has_state(const struct up_config *c, int64_t number)
 {
-	int64_t n = 0;
-	for (int i = 1; i <= PLAN_MASTERS_MAX; i++) {
-		AUTO_FREE char *dir = xasprintf("%s/m%d/master", c->state_dir, i);
-		if (access(dir, F_OK) == 0)
-			n = i;
-	}
-	return n;
+	AUTO_FREE char *dir = xasprintf("%s/m%lld/master", c->state_dir, (long long)number);
+	return access(dir, F_OK) == 0;
 }
 
-/* Fewer masters than before would be a minority that waits for the others, or state that is forgotten by mistake. */
+/*
+ * Fewer masters than before would be a minority that waits for the others. And the first one must not found a second cluster
+ * where the others have the state of one.
+ */
 static int fill_masters(struct up_config *c, struct err *e)
 {
-	int64_t before = masters_before(c);
+	long long before = 0;
+	for (int64_t i = 1; i <= PLAN_MASTERS_MAX; i++)
+		if (master_has_state(c, i))
+			before = i;
 	if (c->masters == 0)
-		c->masters = MAX(before, (int64_t)1);
-	if (c->masters >= before)
-		return 0;
-	return err_set(e, E_CONFLICT, "the cluster in '%s' has %lld masters; start it with --masters %lld, or, when m%lld was removed from the "
-		       "quorum, delete '%s/m%lld' first", c->state_dir, (long long)before, (long long)before, (long long)before, c->state_dir,
-		       (long long)before);
+		c->masters = MAX(before, 1LL);
+	if (c->masters < before)
+		return err_set(e, E_CONFLICT, "the cluster in '%s' has %lld masters; start it with --masters %lld, or, when m%lld was removed from "
+			       "the quorum, delete '%s/m%lld' first", c->state_dir, before, before, before, c->state_dir, before);
+	if (before > 0 && !master_has_state(c, 1))
+		return err_set(e, E_CONFLICT, "the state of the first master, '%s/m1', is gone while others have theirs: put it back, or restore a "
+			       "backup into an empty directory", c->state_dir);
+	return 0;
 }
 
 /* Nameservers of the machine, as host dns' upstreams, unless they were given. */

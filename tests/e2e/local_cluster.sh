@@ -30,6 +30,16 @@ test_case 'a number of masters that is no quorum is refused with the reason' '
 	[ ! -e "$WORK/state/m1" ]
 '
 
+test_case 'masters with state are not left out, nor is a second cluster founded beside them' '
+	mkdir -p "$WORK/state/m1/master" "$WORK/state/m3/master"
+	not start_cluster --masters 1 2>"$WORK/words"
+	grep "has 3 masters; start it with --masters 3" "$WORK/words"
+	rm -r "$WORK/state/m1"
+	not start_cluster 2>"$WORK/words"
+	grep "the state of the first master, .*/m1., is gone" "$WORK/words"
+	rm -r "$WORK/state"
+'
+
 test_case 'up and down leave nothing, twice' '
 	for round in 1 2; do
 		start_cluster --agents 1 --public-agents 0
