@@ -121,6 +121,9 @@ struct http_routes {
 	void (*fallback)(struct http_req *r);  /* NULL: 404 {"message": …} */
 	void *fallback_arg;
 	size_t fallback_body_max;              /* as route.body_max */
+	/* Asked first, at the head: a row takes the request in place of its own, with gate_arg as arg; NULL goes on. May be NULL. */
+	const struct route *(*gate)(void *gate_arg, const struct http_req *r);
+	void *gate_arg;
 };
 void http_routes_add(struct http_routes *rs, const struct route *table, void *arg);
 /* Dispatch r (used by the server; a front door may re-dispatch with a changed r->path). */

@@ -74,6 +74,13 @@ static void no_such_route(struct http_req *r, unsigned allowed)
 void http_routes_serve(const struct http_routes *rs, struct http_req *r)
 {
 	unsigned allowed = 0;
+	const struct route *instead = rs->gate ? rs->gate(rs->gate_arg, r) : NULL;
+	if (instead) {
+		r->route = instead;
+		r->arg = rs->gate_arg;
+		http_req_dispatch(r, instead->body_max, instead->fn);
+		return;
+	}
 	for (size_t t = 0; t < rs->count; t++) {
 		for (const struct route *row = rs->rows[t].table; row->path; row++) {
 			struct str params[ARRAY_LEN(r->params)] = { 0 };

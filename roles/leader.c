@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   CONNECT --open, it is a master--> ASK --"I lead"-----------> UP
+ *   CONNECT --open, it is a master--> ASK --"I lead"-----------> UP --"another one leads"--> CONNECT there
  *      ^                               `-- "that one leads" --> CONNECT there
- *      `------ retry timer (backoff, jitter) <-- any failure, any closed connection
+ *      `------ retry timer (backoff, jitter) <-- any failure, any closed connection, "nobody leads"
+ *
+ * A master that knows no leader holds the question back until it does, for a while; the one that leads until it no longer does.
+ * So a change of leaders is heard of without asking again and again. Where many would come at once, the answer spreads them.
  */
 #include "roles/leader.h"
 
@@ -14,7 +17,9 @@
 
 #define BACKOFF_MIN_US (5 * MSEC)
 #define BACKOFF_MAX_US (2 * SEC)
-#define ASK_TIMEOUT_US (5 * SEC)
+#define ASK_TIMEOUT_US (5 * SEC)      /* masters hold a question for less */
+#define DIAL_US (2 * SEC)             /* then the next master's turn comes */
+#define SPREAD_MAX_US MINUTE
 #define METHODS_MAX 32
 
 struct leader {
@@ -30,13 +35,31 @@ struct leader {
 	bool redirected;             /* target came from a master's answer */
 	bool is_up;
 	struct rpc_peer *peer;
-	struct rpc_call ask;
+	struct rpc_call ask;         /* while UP: the question whether it still leads */
 	bool complained;
+	bool all;                    /* a master: subscribe to every table */
+	struct sock_addr own;        /* a master: not to be dialled */
+	struct arena arena;          /* of facts */
+	dcos_Leader facts;           /* what the leader said of itself, while UP */
 };
 
 static void connect_now(struct leader *l);
+static void ask(struct leader *l);
 
 static void on_retry(struct loop_timer *t) { connect_now(container_of(t, struct leader, retry)); }
+static void on_late(struct loop_timer *t);
+
+static void disconnect(struct leader *l)
+{
+	bool was_up = l->is_up;
+	rpc_call_cancel(&l->ask);
+	if (l->peer && l->node->view)
+		view_serve_closed(l->node->view, l->peer);
+	rpc_peer_close(MOVE(l->peer));
+	l->is_up = false;
+	if (was_up && l->ev.down)
+		l->ev.down(l->arg);
+}
 
 /* Drop the connection and try again after the backoff, with up to half of it as jitter. */
 static void again(struct leader *l, const struct err *e)
@@ -45,32 +68,43 @@ static void again(struct leader *l, const struct err *e)
 		LOG(WARN, "no leading master yet", "reason=%s", e->text);
 		l->complained = true;
 	}
-	rpc_call_cancel(&l->ask);
-	if (l->peer && l->node->view)
-		view_serve_closed(l->node->view, l->peer);
-	rpc_peer_close(MOVE(l->peer));
-	bool was_up = l->is_up;
-	l->is_up = false;
+	disconnect(l);
 	l->redirected = false;
-	if (was_up && l->ev.down)
-		l->ev.down(l->arg);
 	int64_t jitter = (int64_t)rnd_below(loop_rnd(l->node->loop), (uint64_t)l->backoff_us / 2 + 1);
 	loop_timer_start(l->node->loop, &l->retry, l->backoff_us + jitter, on_retry);
 	l->backoff_us = MIN(l->backoff_us * 2, BACKOFF_MAX_US);
 }
 
-static void go_up(struct leader *l)
+static void keep_facts(struct leader *l, const dcos_Leader *answer)
+{
+	struct arena *a = &l->arena;
+	arena_fini(a);
+	arena_init(a, ARENA_MAX_DEFAULT);
+	l->facts = *answer;
+	l->facts.ip = arena_strdup(a, answer->ip ? answer->ip : "");
+	l->facts.hostname = arena_strdup(a, answer->hostname ? answer->hostname : l->facts.ip);
+	l->facts.id = arena_strdup(a, answer->id ? answer->id : "");
+}
+
+static void go_up(struct leader *l, const dcos_Leader *answer)
 {
 	char where[SOCK_ADDR_TEXT];
+	keep_facts(l, answer);
 	sock_addr_text(&l->target, where);
 	LOG(INFO, "following the leading master", "at=%s", where);
 	l->is_up = true;
 	l->complained = false;
 	l->backoff_us = BACKOFF_MIN_US;
 	if (l->node->view)
-		view_subscribe(l->node->view, l->peer, false, l->node->name, l->node->role);
+		view_subscribe(l->node->view, l->peer, l->all, l->node->name, l->node->role);
+	ask(l);
 	if (l->ev.up)
 		l->ev.up(l->arg, l->peer);
+}
+
+static bool is_own(const struct leader *l, const struct sock_addr *to)
+{
+	return l->all && sock_addr_ip4(&l->own) == sock_addr_ip4(to) && sock_addr_port(&l->own) == sock_addr_port(to);
 }
 
 /* Another master leads: connect there at once. */
@@ -83,14 +117,17 @@ static void follow(struct leader *l, const dcos_Leader *answer)
 		again(l, &e);
 		return;
 	}
-	if (sock_addr_parse(&to, answer->ip, (uint16_t)answer->rpc_port, &e) != 0 || l->redirected) {
+	bool was_up = l->is_up;
+	if (sock_addr_parse(&to, answer->ip, (uint16_t)answer->rpc_port, &e) != 0 || is_own(l, &to) || (l->redirected && !was_up)) {
 		again(l, &e);
 		return;
 	}
-	rpc_peer_close(MOVE(l->peer));
+	disconnect(l);
 	l->target = to;
 	l->redirected = true;
-	connect_now(l);
+	int64_t spread_us = !was_up && answer->has_spread_us ? MAX(MIN(answer->spread_us, SPREAD_MAX_US), (int64_t)0) : 0;
+	int64_t wait_us = (int64_t)rnd_below(loop_rnd(l->node->loop), (uint64_t)spread_us + 1);
+	loop_timer_start(l->node->loop, &l->retry, wait_us, on_retry);
 }
 
 static void on_answer(struct rpc_call *c, struct str reply, const struct err *failure)
@@ -101,15 +138,41 @@ static void on_answer(struct rpc_call *c, struct str reply, const struct err *fa
 	dcos_Leader answer = { 0 };
 	if (e.code != 0 || pb_read(&a, dcos_Leader_fields, reply, &answer, &e) != 0)
 		again(l, &e);
-	else if (answer.self)
-		go_up(l);
-	else
+	else if (!answer.self)
 		follow(l, &answer);
+	else if (l->is_up)
+		ask(l);
+	else
+		go_up(l, &answer);
+}
+
+static void ask(struct leader *l)
+{
+	AUTO_BUF struct buf out = BUF_INIT;
+	struct err e = { 0 };
+	dcos_LeaderAsk q = { .has_wait = true, .wait = true, .ip = l->is_up ? l->facts.ip : NULL, .has_rpc_port = l->is_up,
+			     .rpc_port = l->facts.rpc_port };
+	if (pb_write(dcos_LeaderAsk_fields, &q, &out, &e) != 0)
+		again(l, &e);
+	else
+		rpc_call_start(l->peer, &l->ask, dcos_Method_WHO_LEADS, buf_view(&out), l->is_up ? 0 : ASK_TIMEOUT_US, on_answer);
+}
+
+/* A master whose machine is off does not even refuse: another may answer meanwhile. */
+static void on_late(struct loop_timer *t)
+{
+	struct leader *l = container_of(t, struct leader, retry);
+	char where[SOCK_ADDR_TEXT];
+	struct err e = { 0 };
+	sock_addr_text(&l->target, where);
+	(void)err_set(&e, E_TIMEOUT, "%s does not answer", where);
+	again(l, &e);
 }
 
 static void on_open(struct rpc_peer *p)
 {
 	struct leader *l = rpc_peer_arg(p);
+	loop_timer_stop(&l->retry);
 	char name[128];
 	struct err e = { 0 };
 	if (!rpc_peer_name(p, name, sizeof(name)) || !cstr_starts(name, "master/")) {
@@ -117,7 +180,7 @@ static void on_open(struct rpc_peer *p)
 		again(l, &e);
 		return;
 	}
-	rpc_call_start(p, &l->ask, dcos_Method_WHO_LEADS, STR(""), ASK_TIMEOUT_US, on_answer);
+	ask(l);
 }
 
 static void on_close(struct rpc_peer *p, const struct err *e)
@@ -139,17 +202,25 @@ static void on_delta(struct rpc_peer *p, struct rpc_req *req, struct str payload
 static void connect_now(struct leader *l)
 {
 	struct err e = { 0 };
-	if (!l->redirected && node_master_addr(l->node, l->next_master++, &l->target, &e) != 0) {
+	size_t left = node_master_count(l->node);
+	int rc = 0;
+	if (!l->redirected)
+		do
+			rc = node_master_addr(l->node, l->next_master++, &l->target, &e);
+		while (rc == 0 && is_own(l, &l->target) && --left > 0);
+	if (rc != 0 || is_own(l, &l->target)) {
 		again(l, &e);
 		return;
 	}
 	l->peer = rpc_connect(l->node->loop, &l->target, l->node->identity.client, &l->handlers, l);
+	loop_timer_start(l->node->loop, &l->retry, DIAL_US, on_late);
 }
 
-struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg)
+static struct leader *leader_new(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg)
 {
 	struct leader *l = xcalloc(1, sizeof(*l));
 	assert(count < METHODS_MAX);
+	arena_init(&l->arena, ARENA_MAX_DEFAULT);
 	l->node = n;
 	l->arg = arg;
 	l->backoff_us = BACKOFF_MIN_US;
@@ -163,6 +234,19 @@ struct leader *leader_start(struct node *n, const struct rpc_method *methods, si
 	return l;
 }
 
+struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg)
+{
+	return leader_new(n, methods, count, ev, arg);
+}
+
+struct leader *leader_start_master(struct node *n, const struct sock_addr *own, const struct leader_events *ev, void *arg)
+{
+	struct leader *l = leader_new(n, NULL, 0, ev, arg);
+	l->all = true;
+	l->own = *own;
+	return l;
+}
+
 void leader_stop(struct leader *l)
 {
 	if (!l)
@@ -172,7 +256,17 @@ void leader_stop(struct leader *l)
 		view_serve_closed(l->node->view, l->peer);
 	rpc_peer_close(l->peer);
 	loop_timer_stop(&l->retry);
+	arena_fini(&l->arena);
 	free(l);
+}
+
+const dcos_Leader *leader_facts(const struct leader *l) { return l && l->is_up ? &l->facts : NULL; }
+
+void leader_hurry(struct leader *l)
+{
+	l->backoff_us = BACKOFF_MIN_US;
+	if (!l->peer)
+		loop_timer_start(l->node->loop, &l->retry, 0, on_retry);
 }
 
 struct rpc_peer *leader_peer(struct leader *l) { return l->is_up ? l->peer : NULL; }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/rpc.h"
+#include "proto/cluster.pb.h"
 #include "roles/node.h"
 
 struct leader;
@@ -17,6 +18,12 @@ struct leader_events {
 
 /* methods: what we answer on that connection (agents: TASK_LAUNCH …). VIEW_DELTA is handled here. Needs node->identity. */
 struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg);
+/* A master that does not lead: follows for the whole view, and does not dial `own`, its own RPC address. */
+struct leader *leader_start_master(struct node *n, const struct sock_addr *own, const struct leader_events *ev, void *arg);
+/* Who leads has changed, they say: do not wait for the backoff. */
+void leader_hurry(struct leader *l);
+/* What the leader said of itself, until it is no longer followed; NULL while there is none. */
+const dcos_Leader *leader_facts(const struct leader *l);
 void leader_stop(struct leader *l);                     /* NULL ok */
 struct rpc_peer *leader_peer(struct leader *l);         /* NULL while there is none */
 void *leader_arg(struct rpc_peer *p);                   /* the arg above, inside a method's fn */

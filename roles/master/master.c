@@ -8,9 +8,9 @@
 #include <stdio.h>
 
 #include "net/base/log.h"
-#include "net/pb_util.h"
 #include "proto/cluster.pb.h"
 #include "roles/master/adminrouter/adminrouter.h"
+#include "roles/master/lead.h"
 #include "roles/master/marathon/marathon.h"
 #include "roles/master/mesos/mesos.h"
 #include "roles/roles.h"
@@ -24,6 +24,7 @@ static const struct flag master_flags[] = {
 	{ "rpc-port",                 FLAG_PORT,     AT(rpc_port),                "5060",   1,   65535, "DCOS_RPC_PORT",                   "cluster RPC (mutual TLS)" },
 	{ "agent-ping-timeout",       FLAG_DURATION, AT(agent_ping_timeout_us),   "15secs", SEC, HOUR,  "MESOS_AGENT_PING_TIMEOUT",        "an agent answers a ping within this" },
 	{ "max-agent-ping-timeouts",  FLAG_INT,      AT(max_agent_ping_timeouts), "20",     1,   1000,  "MESOS_MAX_AGENT_PING_TIMEOUTS",   "missed pings until an agent is unreachable" },
+	{ "agent-reregister-rate",    FLAG_INT,      AT(agent_reregister_rate),   "1000",   1,   1000000, "DCOS_AGENT_REREGISTER_RATE",    "agents a second that a new leader takes back" },
 	{ "offer-timeout",            FLAG_DURATION, AT(offer_timeout_us),        "2mins",  SEC, DAY,   "MESOS_OFFER_TIMEOUT",             "an offer that is neither accepted nor declined is rescinded" },
 	FLAG_END,
 };
@@ -56,21 +57,7 @@ static void on_view_subscribe(struct rpc_peer *p, struct rpc_req *req, struct st
 static void on_who_leads(struct rpc_peer *p, struct rpc_req *req, struct str payload)
 {
 	struct master *m = rpc_peer_arg(p);
-	AUTO_BUF struct buf out = BUF_INIT;
-	struct err e = { 0 };
-	dcos_Leader answer = { .has_self = true, .self = m->leads, .has_term = true, .term = store_term(m->store) };
-	(void)payload;
-	if (!req)
-		return;
-	if (m->leads) {
-		answer.ip = m->node.ip;
-		answer.has_rpc_port = true;
-		answer.rpc_port = m->config.rpc_port;
-	}
-	if (pb_write(dcos_Leader_fields, &answer, &out, &e) != 0)
-		rpc_fail(req, &e);
-	else
-		rpc_reply(req, buf_view(&out));
+	lead_serve(m->lead, p, req, payload);
 }
 
 static const struct rpc_method master_methods[] = {
@@ -84,6 +71,7 @@ static void on_rpc_closed(struct rpc_peer *p, const struct err *e)
 	struct master *m = rpc_peer_arg(p);
 	(void)e;
 	view_serve_closed(m->node.view, p);
+	lead_peer_closed(m->lead, p);
 	mesos_agent_gone(m->mesos, p);
 }
 
@@ -101,8 +89,12 @@ static void on_role(void *arg, bool leads)
 		m->elected_unix_us = loop_unix_us(m->node.loop);
 		view_new_term(m->node.view, store_term(m->store));
 	}
+	if (!leads)
+		marathon_lead(m->marathon, false);
 	mesos_lead(m->mesos, leads);
-	marathon_lead(m->marathon, leads);
+	if (leads)
+		marathon_lead(m->marathon, true);
+	lead_set(m->lead, leads);      /* last: who was held finds the subsystems ready */
 	if (leads)
 		node_ready(&m->node);
 }
@@ -141,7 +133,7 @@ static int listen_rpc(struct master *m, struct listeners *ls, struct err *e)
 static int listen_all(struct master *m, struct listeners *ls, struct err *e)
 {
 	http_routes_add(&ls->mesos_routes, mesos_routes, m->mesos);
-	http_routes_add(&ls->marathon_routes, marathon_routes, m->marathon);
+	marathon_routes_add(&ls->marathon_routes, m->marathon);
 	http_routes_add(&ls->adminrouter_routes, adminrouter_routes, m->adminrouter);
 	int rc = listen_http(m, m->config.mesos_port, &ls->mesos_routes, &ls->mesos, e);
 	if (rc == 0)
@@ -163,12 +155,17 @@ static int start(struct master *m, struct listeners *ls, struct err *e)
 	if (rc != 0)
 		return rc;
 	rnd_uuid4(m->id);
+	m->lead = lead_new(m);
 	m->mesos = mesos_new(m);
 	m->marathon = marathon_new(m);
 	m->adminrouter = adminrouter_new(m);
 	store_on_role(m->store, on_role, m);
 	rc = listen_all(m, ls, e);
-	return rc == 0 ? store_start(m->store, e) : rc;
+	if (rc == 0)
+		rc = store_start(m->store, e);
+	if (rc == 0)
+		lead_start(m->lead);
+	return rc;
 }
 
 static void stop(struct master *m, struct listeners *ls)
@@ -179,6 +176,7 @@ static void stop(struct master *m, struct listeners *ls)
 	http_server_free(ls->marathon);
 	http_server_free(ls->mesos);
 	rpc_server_free(ls->rpc);
+	lead_free(m->lead);
 	adminrouter_free(m->adminrouter);
 	marathon_free(m->marathon);
 	mesos_free(m->mesos);

@@ -8,6 +8,7 @@
 struct mesos;
 struct marathon;
 struct adminrouter;
+struct lead;
 
 struct master_config {
 	struct node_config common;     /* first */
@@ -15,6 +16,7 @@ struct master_config {
 	int64_t agent_ping_timeout_us;
 	int64_t max_agent_ping_timeouts;
 	int64_t offer_timeout_us;
+	int64_t agent_reregister_rate;
 };
 
 struct master {
@@ -24,6 +26,7 @@ struct master {
 	struct mesos *mesos;
 	struct marathon *marathon;
 	struct adminrouter *adminrouter;
+	struct lead *lead;
 	char id[37];                   /* uuid of this master's life, prefix of agent and framework ids */
 	bool leads;
 	int64_t elected_unix_us;

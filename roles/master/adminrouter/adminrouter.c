@@ -9,6 +9,7 @@
 
 #include "gen/version.h"
 #include "net/json.h"
+#include "roles/master/lead.h"
 #include "roles/master/marathon/marathon.h"
 #include "roles/master/mesos/mesos.h"
 
@@ -16,6 +17,7 @@
 #define NET_PORT 62080
 #define EXHIBITOR_NOT_SERVING 2
 #define EXHIBITOR_SERVING 3
+#define FORWARDED "DCOS-Forwarded"     /* on what one master sends to another */
 
 struct adminrouter {
 	struct master *master;
@@ -27,7 +29,7 @@ struct adminrouter *adminrouter_new(struct master *m)
 	struct adminrouter *ar = xcalloc(1, sizeof(*ar));
 	ar->master = m;
 	http_routes_add(&ar->mesos, mesos_routes, m->mesos);
-	http_routes_add(&ar->marathon, marathon_routes, m->marathon);
+	marathon_routes_add(&ar->marathon, m->marathon);
 	return ar;
 }
 
@@ -45,10 +47,41 @@ static void serve_below(struct http_req *r, const struct http_routes *routes)
 	http_routes_serve(routes, r);
 }
 
+/* Raw rest of the target after `segments` path segments: what a proxied service sees, percent-coding untouched. */
+static const char *raw_rest(struct http_req *r, int segments)
+{
+	struct str t = r->target;
+	size_t at = 0;
+	for (int i = 0; i < segments && at < t.len && t.p[at] != '?'; i++)
+		for (at++; at < t.len && t.p[at] != '/' && t.p[at] != '?'; at++)
+			;
+	struct str rest = str_from(t, at);
+	const char *slash = rest.len > 0 && rest.p[0] == '/' ? "" : "/";
+	return arena_printf(&r->arena, "%s" STR_FMT, slash, STR_ARG(rest));
+}
+
+static void no_mesos_leader(struct http_req *r)
+{
+	http_set_header(r, "Retry-After", "1");
+	http_reply_text(r, 503, "503 Service Unavailable: mesos leader is unknown.");
+}
+
+/* To the leader's, as DC/OS' does by the name leader.mesos; who comes in the middle of an election waits for its end. */
 static void to_mesos(struct http_req *r)
 {
 	struct adminrouter *ar = r->arg;
-	serve_below(r, &ar->mesos);
+	struct lead *lead = ar->master->lead;
+	struct lead_facts f;
+	if (!lead_now(lead, &f)) {
+		lead_wait(lead, r, to_mesos, no_mesos_leader);
+	} else if (f.self) {
+		serve_below(r, &ar->mesos);
+	} else if (str_eq(http_req_header(r, FORWARDED), STR("true"))) {
+		no_mesos_leader(r);          /* each of us believes that the other leads */
+	} else {
+		const char *const headers[] = { FORWARDED ": true", NULL };
+		lead_proxy(lead, r, &f, f.mesos_port, raw_rest(r, 1), headers);
+	}
 }
 
 static void to_marathon(struct http_req *r)
@@ -63,19 +96,6 @@ static void add_slash(struct http_req *r)
 	const char *to = r->query.len > 0 ? arena_printf(&r->arena, STR_FMT "/?" STR_FMT, STR_ARG(r->path), STR_ARG(r->query))
 					  : arena_printf(&r->arena, STR_FMT "/", STR_ARG(r->path));
 	http_redirect(r, str_eq(r->path, STR("/marathon")) ? 307 : 301, to);
-}
-
-/* Raw rest of the target after `segments` path segments: what a proxied service sees, percent-coding untouched. */
-static const char *raw_rest(struct http_req *r, int segments)
-{
-	struct str t = r->target;
-	size_t at = 0;
-	for (int i = 0; i < segments && at < t.len && t.p[at] != '?'; i++)
-		for (at++; at < t.len && t.p[at] != '/' && t.p[at] != '?'; at++)
-			;
-	struct str rest = str_from(t, at);
-	const char *slash = rest.len > 0 && rest.p[0] == '/' ? "" : "/";
-	return arena_printf(&r->arena, "%s" STR_FMT, slash, STR_ARG(rest));
 }
 
 static void to_agent(struct http_req *r)

@@ -120,6 +120,9 @@ struct marathon {
 	struct loop_timer heartbeat;
 };
 
+/* ---- api.c ---- */
+extern const struct route marathon_routes[];
+
 /* ---- model.c ---- */
 struct app *app_find(struct marathon *ma, const char *id);
 struct app *app_get_or_new(struct marathon *ma, const char *id);

@@ -7,6 +7,7 @@
 
 #include "gen/version.h"
 #include "net/json.h"
+#include "roles/master/lead.h"
 #include "roles/master/mesos/mesos_int.h"
 
 /* ---- replies ---- */
@@ -42,11 +43,21 @@ static void reply(struct http_req *r, struct buf *json)
 	endpoints_reply(r, jsonp.p && jsonp.len > 0 ? arena_str(&r->arena, jsonp) : NULL, json);
 }
 
+/* The path alone is made relative to the scheme: behind a TLS-terminating proxy clients keep theirs. */
+static void redirect(struct http_req *r, const struct lead_facts *f, struct str target)
+{
+	http_redirect(r, 307, arena_printf(&r->arena, "//%s:%u" STR_FMT, f->hostname, f->mesos_port, STR_ARG(target)));
+}
+
 bool mesos_leads_or_redirect(struct mesos *ms, struct http_req *r)
 {
+	struct lead_facts f;
 	if (ms->model)
 		return true;
-	http_reply_text(r, 503, "No leader elected");
+	if (lead_now(ms->master->lead, &f) && !f.self)
+		redirect(r, &f, r->target.p[0] == '/' ? r->target : r->path);     /* else the target was a whole URL */
+	else
+		http_reply_text(r, 503, "No leader elected");
 	return false;
 }
 
@@ -118,12 +129,15 @@ static void get_flags(struct http_req *r)
 	reply(r, &out);
 }
 
+/* Any master, the leading one too: to the leader, without a path. */
 static void get_redirect(struct http_req *r)
 {
 	struct mesos *ms = r->arg;
-	if (!mesos_leads_or_redirect(ms, r))
-		return;
-	http_redirect(r, 307, arena_printf(&r->arena, "//%s:%u", ms->master->node.hostname, ms->master->config.mesos_port));
+	struct lead_facts f;
+	if (lead_now(ms->master->lead, &f))
+		redirect(r, &f, STR(""));
+	else
+		http_reply_text(r, 503, "No leader elected");
 }
 
 static void get_metrics(struct http_req *r)

@@ -570,9 +570,25 @@ void mesos_each_agent(struct mesos *ms, bool (*fn)(void *arg, const mesos_v1_Age
 	}
 }
 
+/* On a master that does not lead, as the view has it. */
+static bool agent_addr_of_view(struct mesos *ms, const char *agent_id, struct sock_addr *out)
+{
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	AUTO_TXN struct kv_txn *txn = NULL;
+	dcos_ViewAgent row;
+	struct str value;
+	struct err e;
+	return agent_id[0] && view_begin(ms->master->node.view, &txn, &e) == 0 &&
+	       view_get(txn, dcos_ViewTable_VIEW_AGENT, str_of(agent_id), &value, &e) == 0 &&
+	       pb_read(&arena, dcos_ViewAgent_fields, value, &row, &e) == 0 && row.ip && row.port <= UINT16_MAX &&
+	       sock_addr_parse(out, row.ip, (uint16_t)row.port, &e) == 0;
+}
+
 bool mesos_agent_addr(struct mesos *ms, const char *agent_id, struct sock_addr *out)
 {
-	const struct agent *a = ms->model ? agents_find(ms->model, agent_id) : NULL;
 	struct err e;
+	if (!ms->model)
+		return agent_addr_of_view(ms, agent_id, out);
+	const struct agent *a = agents_find(ms->model, agent_id);
 	return a && a->port <= UINT16_MAX && sock_addr_parse(out, a->ip, (uint16_t)a->port, &e) == 0;
 }
