@@ -16,7 +16,7 @@
 #include "proto/cluster.pb.h"
 
 #define BACKOFF_MIN_US (5 * MSEC)
-#define BACKOFF_MAX_US (2 * SEC)
+#define BACKOFF_MAX_US SEC
 #define ASK_TIMEOUT_US (5 * SEC)      /* masters hold a question for less */
 #define DIAL_US (2 * SEC)             /* then the next master's turn comes */
 #define SPREAD_MAX_US MINUTE
