@@ -19,7 +19,7 @@
 #include "net/base/log.h"
 #include "net/limits.h"
 
-#define VIEW_FORMAT 1
+#define VIEW_FORMAT 2
 #define VIEW_RETRY_US SEC
 #define MARK_BYTES 8
 
@@ -90,6 +90,7 @@ static int init_meta(struct kv_txn *txn, void *arg, struct err *e)
 	struct view *v = arg;
 	m.seq = (uint64_t)loop_unix_us(v->loop);
 	m.first = m.seq + 1;
+	rnd_bytes(&m.id, sizeof(m.id));
 	return put_meta(txn, &m, e);
 }
 
@@ -418,10 +419,10 @@ void view_begin_mark(struct view *v, uint64_t term)
 void view_new_term(struct view *v, uint64_t term)
 {
 	view_begin_mark(v, term);
-	view_set_up(v, (struct view_version){ 0, 0 });
+	view_set_up(v, (struct view_up){ 0 });
 }
 
-void view_set_up(struct view *v, struct view_version up)
+void view_set_up(struct view *v, struct view_up up)
 {
 	if (!v->staged_up)
 		v->staged_up = xmalloc(sizeof(*v->staged_up));
@@ -516,8 +517,9 @@ static int flush_txn(struct kv_txn *txn, void *arg, struct err *e)
 	if (v->staged_settled)
 		m.settled = m.mark;
 	if (v->staged_up) {
-		m.up_term = v->staged_up->term;
-		m.up_seq = v->staged_up->seq;
+		m.up_id = v->staged_up->id;
+		m.up_term = v->staged_up->version.term;
+		m.up_seq = v->staged_up->version.seq;
 	}
 	return rc == 0 && memcmp(&m, &old, sizeof(m)) != 0 ? put_meta(txn, &m, e) : rc;
 }

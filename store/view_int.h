@@ -16,9 +16,12 @@ struct view_meta {
 	uint64_t term, seq;              /* version of this file */
 	uint64_t first;                  /* lowest sequence in the change log */
 	uint64_t mark;                   /* rows put since the last new term or snapshot carry it */
-	uint64_t up_term, up_seq;        /* version of the served view this one equals; 0: none */
+	uint64_t id;                     /* random: whose term and seq these are */
+	uint64_t up_id, up_term, up_seq; /* the served view and the version of it that this one equals; 0: none */
 	uint64_t settled;                /* mark for which what is missing may be taken as gone */
 };
+
+struct view_up { uint64_t id; struct view_version version; };
 
 struct view {
 	struct loop *loop;               /* borrowed */
@@ -33,7 +36,7 @@ struct view {
 	uint32_t sweeps;                 /* bit per table */
 	bool staged_term, staged_settled;
 	uint64_t new_term;
-	struct view_version *staged_up;  /* owned; NULL: unchanged */
+	struct view_up *staged_up;       /* owned; NULL: unchanged */
 	struct loop_hook hook;
 	struct loop_defer again;
 	struct loop_timer retry;
@@ -73,7 +76,7 @@ int view_changes_until(struct kv_txn *txn, struct view_version from,
 int view_each_from(struct kv_txn *txn, int table, struct str from,
 		   bool (*fn)(void *arg, struct str key, struct str value), void *arg, struct err *e);
 void view_begin_mark(struct view *v, uint64_t term);     /* rows put from now on are of a new generation */
-void view_set_up(struct view *v, struct view_version up);        /* staged with the rest */
+void view_set_up(struct view *v, struct view_up up);             /* staged with the rest */
 void view_drop_staged(struct view *v);
 void view_tell(struct view *v);                          /* run watches, soon, if the version has moved */
 

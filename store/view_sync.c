@@ -12,6 +12,8 @@
  * lets a follower forget. A subscriber whose connection is full is left alone; the change log keeps its place, nothing is
  * queued here.
  *
+ * A version counts in the view that gave it: who comes from another master is given a snapshot.
+ *
  * Follower: applies in order; rows it has and a snapshot did not name go at snapshot_end. It notes the served version only
  * outside of snapshots, so that an interrupted one begins again.
  */
@@ -43,6 +45,7 @@ struct subscriber {
 /* One message being put together. */
 struct piece {
 	struct subscriber *sub;
+	uint64_t origin;
 	struct arena arena;
 	dcos_ViewChange rows[PIECE_ROWS];
 	dcos_ViewDelta delta;
@@ -80,7 +83,8 @@ static void piece_send(struct piece *p, struct view_version now)
 {
 	AUTO_BUF struct buf b = BUF_INIT;
 	struct err e = { 0 };
-	p->delta.has_term = p->delta.has_seq = true;
+	p->delta.has_term = p->delta.has_seq = p->delta.has_origin = true;
+	p->delta.origin = p->origin;
 	p->delta.term = now.term;
 	p->delta.seq = now.seq;
 	p->sub->told = now;
@@ -158,6 +162,7 @@ static bool pump_piece(struct subscriber *sub, struct kv_txn *txn, const struct 
 	struct err e = { 0 };
 	bool again = true, snapshot = sub->state == SUB_SNAPSHOT;
 	piece_init(p, sub);
+	p->origin = m->id;
 	int rc = snapshot ? fill_snapshot(p, txn, m, &e) : fill_changes(p, txn, m, &e);
 	if (rc == E_NOTFOUND)
 		restart(sub);
@@ -227,6 +232,14 @@ static void drop_subscriber(struct view *v, const struct rpc_peer *p)
 	}
 }
 
+static uint64_t own_id(struct view *v)
+{
+	AUTO_TXN struct kv_txn *txn = NULL;
+	struct view_meta m = { 0 };
+	struct err e;
+	return view_begin(v, &txn, &e) == 0 && view_meta_read(txn, &m, &e) == 0 ? m.id : 0;
+}
+
 void view_serve(struct view *v, struct rpc_peer *p, struct rpc_req *req, struct str payload)
 {
 	AUTO_ARENA struct arena arena = ARENA_INIT;
@@ -244,7 +257,7 @@ void view_serve(struct view *v, struct rpc_peer *p, struct rpc_req *req, struct 
 	sub->all = m.all;
 	buf_init(&sub->key, KV_KEY_MAX);
 	restart(sub);
-	if (m.term > 0) {
+	if (m.term > 0 && m.origin == own_id(v)) {
 		sub->state = SUB_LIVE;           /* becomes SNAPSHOT when the log does not reach back so far */
 		sub->at = sub->told = (struct view_version){ m.term, m.seq };
 	}
@@ -285,6 +298,8 @@ static void subscribe(struct view *v)
 	if (v->calling)
 		rpc_call_cancel(&v->call);
 	if (view_begin(v, &txn, &e) == 0 && view_meta_read(txn, &m, &e) == 0) {
+		s.has_origin = true;
+		s.origin = m.up_id;
 		s.term = m.up_term;
 		s.seq = m.up_seq;
 	}
@@ -340,7 +355,7 @@ static void apply_delta(struct view *v, const dcos_ViewDelta *d)
 	if (d->snapshot_begin) {
 		v->in_snapshot = true;
 		view_begin_mark(v, d->term);
-		view_set_up(v, (struct view_version){ 0, 0 });
+		view_set_up(v, (struct view_up){ 0 });
 	}
 	for (size_t i = 0; i < d->changes_count; i++) {
 		const dcos_ViewChange *c = &d->changes[i];
@@ -355,7 +370,7 @@ static void apply_delta(struct view *v, const dcos_ViewDelta *d)
 			view_sweep(v, table);
 	}
 	if (!v->in_snapshot)
-		view_set_up(v, (struct view_version){ d->term, d->seq });
+		view_set_up(v, (struct view_up){ d->origin, { d->term, d->seq } });
 }
 
 void view_on_delta(struct view *v, struct rpc_peer *p, struct str payload)

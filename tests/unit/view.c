@@ -451,6 +451,40 @@ TEST(view, a_follower_resumes_where_it_was)
 	view_close(follower);
 }
 
+TEST(view, a_version_of_another_master_s_view_is_not_taken_for_one_s_own)
+{
+	char key[16];
+	struct view *other = writing("other"), *first = writing("server");
+	follower = writing("follower");
+	served = first;
+	struct view *both[] = { other, first };
+	for (size_t i = 0; i < 2; i++) {
+		view_new_term(both[i], 3);
+		view_put(both[i], AGENT, STR("S1"), i == 0 ? STR("uno") : STR("one"));
+		view_sweep(both[i], AGENT);
+		flush(both[i]);
+	}
+	uint64_t ahead = view_version(first).seq - view_version(other).seq;
+	TRUE(ahead < 60000);                     /* else its log would not reach back, and refuse for that reason */
+	for (uint64_t i = 0; i < ahead + 10; i++) {
+		(void)snprintf(key, sizeof(key), "%d", (int)i);
+		view_put(other, TASK, str_of(key), STR("x"));
+	}
+	flush(other);
+	connect_views();
+	wait_for_rows("S1=one ");
+	disconnect_views();
+	run_until(cut_off);
+	served = other;
+	connect_views();
+	wait_for_rows("S1=uno ");
+	disconnect_views();
+	run_until(cut_off);
+	view_close(first);
+	view_close(other);
+	view_close(follower);
+}
+
 static size_t count_rows(struct view *v, int table)
 {
 	struct kv_txn *txn;
