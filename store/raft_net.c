@@ -247,8 +247,7 @@ static void receive_append(struct raft_io *io, const raft_Frame *f, struct raft_
 	unsigned count = 0, done = 0;
 	*a = (struct raft_append_entries){ .term = f->term, .prev_log_index = f->index, .prev_log_term = f->index_term,
 					   .leader_commit = f->commit };
-	bool room = records.len == 0 || raft_io_room(io, records.len);
-	while (room && count < WIRE_ENTRIES_MAX && log_record_next(&rest, &entry)) {
+	while (count < WIRE_ENTRIES_MAX && log_record_next(&rest, &entry) && raft_io_room(io, records.len - rest.len)) {
 		cmds[count] = command_new(entry.data, entry.type);
 		cmds[count]->index = entry.index;
 		cmds[count++]->term = entry.term;
