@@ -325,3 +325,14 @@ int pki_cert_sha256(const char *cert_pem, uint8_t out[32], struct err *e)
 	mbedtls_x509_crt_free(&crt);
 	return rc == 0 ? 0 : pki_err(e, E_MALFORMED, rc, "read a certificate");
 }
+
+int pki_cert_key_sha256(const char *cert_pem, uint8_t out[32], struct err *e)
+{
+	mbedtls_x509_crt crt;
+	mbedtls_x509_crt_init(&crt);
+	int rc = mbedtls_x509_crt_parse(&crt, (const uint8_t *)cert_pem, pem_size(cert_pem));
+	if (rc == 0)
+		sha256(crt.pk_raw.p, crt.pk_raw.len, out);
+	mbedtls_x509_crt_free(&crt);
+	return rc == 0 ? 0 : pki_err(e, E_MALFORMED, rc, "read a certificate");
+}

@@ -289,6 +289,8 @@ static void peer_on_call(struct rpc_peer *p, const struct rpc_frame *f)
 	if (peer_may_call(p, m, f->method, &e) != 0) {
 		if (f->kind == RPC_CALL)
 			peer_write_error(p, f->id, f->method, &e);
+		if (e.code == E_UNAUTHORIZED && p->handlers->refused)
+			p->handlers->refused(p, &e);
 		return;
 	}
 	struct rpc_req *req = NULL;
@@ -514,6 +516,16 @@ bool rpc_peer_name(const struct rpc_peer *p, char *out, size_t size)
 {
 	const struct tls_conn *tls = p->stream ? stream_tls(p->stream) : NULL;
 	return tls && tls_peer_name(tls, out, size);
+}
+
+bool rpc_peer_fingerprint(const struct rpc_peer *p, char out[RPC_FINGERPRINT])
+{
+	const struct tls_conn *tls = p->stream ? stream_tls(p->stream) : NULL;
+	uint8_t digest[32];
+	if (!tls || !tls_peer_key_sha256(tls, digest))
+		return false;
+	hex_encode(digest, sizeof digest, out);
+	return true;
 }
 
 void rpc_peer_addr(const struct rpc_peer *p, struct sock_addr *out) { *out = p->addr; }

@@ -30,6 +30,8 @@ struct rpc_handlers {
 	size_t count;
 	void (*opened)(struct rpc_peer *p);                          /* ready (TLS done); may be NULL */
 	void (*closed)(struct rpc_peer *p, const struct err *e);     /* p is freed after it returns; all calls have failed before */
+	/* Something was refused because the peer has no certificate of this cluster: say so, close it. May be NULL. */
+	void (*refused)(struct rpc_peer *p, const struct err *e);
 };
 
 struct rpc_server;
@@ -47,6 +49,9 @@ void *rpc_peer_arg(const struct rpc_peer *p);      /* listen's/connect's arg */
 void *rpc_peer_user(const struct rpc_peer *p);     /* per-connection pointer of the owner */
 void rpc_peer_set_user(struct rpc_peer *p, void *user);
 bool rpc_peer_name(const struct rpc_peer *p, char *out, size_t size);   /* certificate's common name */
+/* SHA-256 of the public key in the peer's verified certificate, in hex: who it is, whatever its address. */
+#define RPC_FINGERPRINT 65
+bool rpc_peer_fingerprint(const struct rpc_peer *p, char out[RPC_FINGERPRINT]);
 void rpc_peer_addr(const struct rpc_peer *p, struct sock_addr *out);
 bool rpc_peer_full(const struct rpc_peer *p);      /* too much unsent: leave out what can wait */
 

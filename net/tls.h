@@ -36,6 +36,8 @@ int pki_csr_new(const char *key_pem, const char *common_name, char **out_csr_pem
 int pki_sign(const char *ca_cert_pem, const char *ca_key_pem, const char *csr_pem, const char *common_name,
 	     const char *alt_names, int days, char **out_cert_pem, struct err *e);
 int pki_cert_sha256(const char *cert_pem, uint8_t out[32], struct err *e);
+/* SHA-256 of the certificate's public key (SubjectPublicKeyInfo): what tls_peer_key_sha256 says at the other end. */
+int pki_cert_key_sha256(const char *cert_pem, uint8_t out[32], struct err *e);
 
 /* Digests (hex is lower case, NUL-terminated). */
 void sha256(const void *data, size_t len, uint8_t out[32]);

@@ -23,7 +23,7 @@ const struct flag node_flags[] = {
 	{ "node",            FLAG_STRING, AT(node),            NULL,             0, 0, "DCOS_NODE",        "name of this node in the cluster (default: the host's name)" },
 	{ "cluster",         FLAG_STRING, AT(cluster),         "dcos",           0, 0, "MESOS_CLUSTER",    "name of the cluster shown to people" },
 	{ "masters",         FLAG_LIST,   AT(masters),         NULL,             0, 0, "DCOS_MASTERS",     "IP[:PORT] of a master's RPC port; repeat for each master" },
-	{ "join-token-file", FLAG_STRING, AT(join_token_file), NULL,             0, 0, "DCOS_JOIN_TOKEN_FILE", "file with the token of the first master; needed once" },
+	{ "join-token-file", FLAG_STRING, AT(join_token_file), NULL,             0, 0, "DCOS_JOIN_TOKEN_FILE", "file with a token of a master; needed once" },
 	{ "cgroup",          FLAG_STRING, AT(cgroup),          "/dcos",          0, 0, "DCOS_CGROUP",      "our part of each cgroup hierarchy" },
 	{ "log-level",       FLAG_STRING, AT(log_level),       "info",           0, 0, "DCOS_LOG_LEVEL",   "error, warn, info or debug" },
 	FLAG_END,
@@ -159,11 +159,7 @@ int node_run(struct node *n)
 
 void node_fini(struct node *n)
 {
-	tls_ctx_free(n->identity.server);
-	tls_ctx_free(n->identity.client);
-	free(n->identity.cert_pem);
-	free(n->identity.key_pem);
-	free(n->identity.ca_pem);
+	identity_fini(&n->identity);
 	if (n->view)
 		view_close(n->view);
 	if (n->loop)

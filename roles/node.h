@@ -36,7 +36,8 @@ struct identity {
 	char *cert_pem, *key_pem, *ca_pem;
 	struct tls_ctx *server;      /* RPC: TLS 1.3, client certificate optional (rpc.c refuses methods without one) */
 	struct tls_ctx *client;      /* RPC: TLS 1.3, own certificate, CA required */
-	char name[128];              /* common name: the node's name */
+	char name[128];              /* common name: "node/<name>", "master/<name>" */
+	char fingerprint[RPC_FINGERPRINT];   /* SHA-256 of the own public key, hex */
 };
 
 struct node {
@@ -80,15 +81,43 @@ int node_master_addr(const struct node *n, size_t index, struct sock_addr *out, 
 /* Print "dcos-node ROLE: sentence" on stderr; returns err_exit(e->code). */
 int node_die(const char *role, const struct err *e);
 
-/* ---- identity (roles/identity.c) ---- */
-/* The first master: make or load the CA and the own certificate. */
+/* ---- identity (roles/identity.c; identity_join.c) ---- */
+struct join_token;
+typedef struct _dcos_JoinRequest dcos_JoinRequest;
+
+bool identity_exists(struct node *n);              /* there is a certificate */
+/* A master: load what is there, or make the cluster's CA and the own certificate. */
 int identity_master(struct node *n, struct err *e);
-/* Token people carry to other nodes: "dcos1.<sha256 of CA>.<secret>"; heap. */
+void identity_fini(struct identity *id);
+/* The cluster is founded here and its replicated state not made yet; founded: it is made now. */
+bool identity_founds(struct node *n);
+void identity_founded(struct node *n);
+/* Token of nodes, "dcos1.<sha256 of CA>.<secret>"; heap. */
 int identity_token(struct node *n, char **out, struct err *e);
-/* Answer a JOIN (master): checks the token, signs the CSR. */
-void identity_serve_join(struct node *n, struct rpc_peer *p, struct rpc_req *req, struct str payload);
+/* A new token that makes a master; the cluster must be told before it is worth something. */
+int identity_new_master_token(struct node *n, struct join_token *out, struct err *e);
+/* The one in identity/master-token. E_NOTFOUND: this master offers none. */
+int identity_offered_token(struct node *n, struct join_token *out, struct err *e);
+int identity_offer_token(struct node *n, const struct join_token *t, struct err *e);
+/* Names become part of certificates, paths and log lines: 1 to 63 letters, digits, '-', '_', '.'. NULL: false. */
+bool identity_name_ok(const char *name);
+
 /*
- * Others: load <state_dir>/identity, or join through one of the masters with the token, retrying until it works;
- * done runs on the loop. Several processes of a node agree by a lock file.
+ * Answers to JOIN. sign: "<prefix><in->node>" for the address the connection comes from. What the joining side states about its
+ * address goes nowhere: behind address translation, or on loopback, the certificate names the address we see, and nothing
+ * depends on it (peers are told by key and common name).
+ */
+int identity_sign(struct node *n, struct rpc_peer *p, const char *prefix, const dcos_JoinRequest *in, char **out_cert, struct err *e);
+void identity_serve_join(struct node *n, struct rpc_peer *p, struct rpc_req *req, const dcos_JoinRequest *in);     /* nodes */
+void identity_refuse_join(struct rpc_req *req, struct rpc_peer *p, const dcos_JoinRequest *in, const struct err *e);   /* closes p */
+void identity_accept_join(struct node *n, struct rpc_req *req, struct rpc_peer *p, const dcos_JoinRequest *in, const char *cert_pem);
+/* The CA's key and the token of nodes, to a master that was let in. */
+void identity_serve_secrets(struct node *n, struct rpc_req *req);
+
+/*
+ * Nodes: load <state_dir>/identity, or join through one of the masters with the token, retrying until it works; done runs on the
+ * loop. Several processes of a node agree by a lock file.
  */
 void identity_start(struct node *n, void (*done)(struct node *n));
+/* As identity_start for a further master, with a master's token. */
+void identity_start_master(struct node *n, void (*done)(struct node *n));

@@ -8,6 +8,8 @@
 #include <stdio.h>
 
 #include "net/base/log.h"
+#include "net/limits.h"
+#include "net/pb_util.h"
 #include "proto/cluster.pb.h"
 #include "roles/master/adminrouter/adminrouter.h"
 #include "roles/master/lead.h"
@@ -45,7 +47,15 @@ struct listeners {
 static void on_join(struct rpc_peer *p, struct rpc_req *req, struct str payload)
 {
 	struct master *m = rpc_peer_arg(p);
-	identity_serve_join(&m->node, p, req, payload);
+	AUTO_ARENA struct arena a = { .max = 4 * LIMIT_RPC_ANONYMOUS_BYTES };
+	dcos_JoinRequest in = { 0 };
+	struct err e = { 0 };
+	if (!req)
+		return;
+	if (pb_read(&a, dcos_JoinRequest_fields, payload, &in, &e) != 0)
+		identity_refuse_join(req, p, &in, &e);
+	else
+		identity_serve_join(&m->node, p, req, &in);
 }
 
 static void on_view_subscribe(struct rpc_peer *p, struct rpc_req *req, struct str payload)

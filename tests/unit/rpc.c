@@ -192,8 +192,8 @@ static void on_right_closed(struct rpc_peer *p UNUSED, const struct err *err)
 	event("right closed");
 }
 
-static const struct rpc_handlers left_handlers = { methods, ARRAY_LEN(methods), on_left_opened, on_left_closed };
-static const struct rpc_handlers right_handlers = { methods, ARRAY_LEN(methods), on_right_opened, on_right_closed };
+static const struct rpc_handlers left_handlers = { methods, ARRAY_LEN(methods), on_left_opened, on_left_closed, NULL };
+static const struct rpc_handlers right_handlers = { methods, ARRAY_LEN(methods), on_right_opened, on_right_closed, NULL };
 
 static void on_patience(struct loop_timer *t UNUSED) { FAIL("the loop was still waiting after 30 s; seen: %s", trace); }
 
