@@ -73,7 +73,7 @@ SRC   = $(wildcard main.c net/*.c net/base/*.c store/*.c roles/*.c roles/*/*.c r
 CSRC  = $(filter-out %.bpf.c,$(SRC))
 PROTO = $(wildcard proto/*.proto)
 BPF   = $(wildcard roles/*/*.bpf.c)
-TESTS = $(filter-out %_main.c,$(wildcard tests/lib/*.c)) $(wildcard tests/unit/*.c tests/conformance/*.c tests/sim/*.c)
+TESTS = $(filter-out %_main.c,$(wildcard tests/lib/*.c)) $(filter-out %_main.c,$(wildcard tests/unit/*.c tests/conformance/*.c tests/sim/*.c))
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
 SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/files tests/lint/includes tests/run tests/bench/run .ci/run) \
@@ -249,6 +249,8 @@ objects = $(patsubst %.c,$(B)/$(1)/obj/%.o,$(2))
 parts = $(filter-out %/obj/main.o,$(call ours,$(1)))        # all but main: what tests link with
 $(foreach f,musl san,$(eval $(call program,$(f),dcos-node,$(call ours,$(f)))))
 $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call objects,$(f),$(TESTS)),$(D)/$(f)/lib/libcmocka.a)))
+SIM = tests/sim/disk.c tests/sim/sim.c tests/sim/load.c tests/sim/chaos.c tests/sim/seeds_main.c tests/lib/linear.c
+$(foreach f,musl san,$(eval $(call program,$(f),sim,$(call parts,$(f)) $(call objects,$(f),$(SIM)))))
 $(eval $(call program,musl,linear,$(call parts,musl) $(call objects,musl,tests/lib/linear.c tests/lib/linear_main.c)))
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))
@@ -263,8 +265,8 @@ test-fast: $(B)/musl/unit                    ## unit tests, golden bytes, short 
 	$(Q)tests/run $(B)/musl/unit
 test-e2e: all $(D)/.packages-test            ## drive the executable in namespaces of its own (E2E=tests/e2e/x.sh for one)
 	$(Q)tests/run $(E2E)
-sim: $(B)/musl/unit                          ## the simulated clusters only, saying what they do
-	$(Q)$(B)/musl/unit -v tests/sim/
+sim: $(B)/musl/sim                           ## simulated clusters, SEEDS=from-to (1-1000); V=1: saying all they do
+	$(Q)$(if $(V),SIM_VERBOSE=1) $< $(or $(SEEDS),1-1000)
 soak: $(B)/musl/unit                         ## random tests TEST_SCALE (100) times as long
 	$(Q)TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit
 san: $(B)/san/unit $(B)/san/dcos-node $(D)/.packages-test    ## the same tests under AddressSanitizer and UBSan (glibc)
@@ -284,7 +286,7 @@ lint-tree: $(D)/.packages-check
 	@$(call say,LINT,tree)
 	$(Q)status=0; tests/lint/includes || status=1; tests/lint/files || status=1; \
 		shellcheck -S warning -x $(SCRIPTS) || status=1; exit $$status
-lint-compile: $(call objects,lint,$(CSRC) $(TESTS) tests/lib/linear_main.c $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
+lint-compile: $(call objects,lint,$(CSRC) $(TESTS) tests/lib/linear_main.c tests/sim/seeds_main.c $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
 $(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy | $(D)/.packages-check
 	@$(call say,TIDY,$*.c)

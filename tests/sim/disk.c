@@ -34,6 +34,51 @@ static int fail(int no)
 	return -1;
 }
 
+/* The machine has stopped, or does so in this call. */
+static bool dead(struct disk_sim *d, bool changes)
+{
+	if (changes && d->calls_until_dead >= 0 && d->calls_until_dead-- == 0)
+		d->dead = true;
+	return d->dead;
+}
+
+/* A call that changes something begins: does it fail? errno is set. */
+static bool fails(struct disk_sim *d)
+{
+	errno = EIO;
+	if (dead(d, true))
+		return true;
+	return d->calls_until_error >= 0 && d->calls_until_error-- == 0;
+}
+
+static bool used(const struct disk_sim *d, int file)
+{
+	for (size_t i = 0; i < DISK_SIM_NAMES; i++) {
+		if (d->names[i].path[0] && d->names[i].file == file)
+			return true;
+		for (size_t k = 0; k < d->past_count; k++)
+			if (d->past[k][i].path[0] && d->past[k][i].file == file)
+				return true;
+	}
+	for (size_t i = 0; i < DISK_SIM_OPEN; i++)
+		if (d->open[i] == file)
+			return true;
+	return false;
+}
+
+static int new_file(struct disk_sim *d)
+{
+	if (d->file_count < DISK_SIM_FILES)
+		return (int)d->file_count++;
+	int file = 0;
+	while (used(d, file))
+		assert(++file < DISK_SIM_FILES);
+	free(d->files[file].now);
+	free(d->files[file].medium);
+	d->files[file] = (struct disk_sim_file){ 0 };
+	return file;
+}
+
 static void resize(struct disk_sim_file *f, size_t len)
 {
 	if (len > f->cap) {
@@ -54,14 +99,16 @@ static int sim_open(void *ctx, const char *path, int flags)
 	struct disk_sim *d = ctx;
 	struct disk_sim_name *n = find_name(d, path);
 	int fd = 0;
+	if ((!n && (flags & O_CREAT)) || flags & O_TRUNC ? fails(d) : dead(d, false))
+		return fail(EIO);
 	if (!n && !(flags & O_CREAT))
 		return fail(ENOENT);
 	if (!n) {
 		note_past(d);
 		n = find_name(d, "");
-		assert(n && d->file_count < DISK_SIM_FILES);
+		assert(n);
 		(void)snprintf(n->path, sizeof(n->path), "%s", path);
-		n->file = (int)d->file_count++;
+		n->file = new_file(d);
 	}
 	if (flags & O_TRUNC)
 		resize(&d->files[n->file], 0);
@@ -85,6 +132,8 @@ static struct disk_sim_file *file_of(struct disk_sim *d, int fd)
 static ssize_t sim_pread(void *ctx, int fd, void *out, size_t len, off_t at)
 {
 	struct disk_sim_file *f = file_of(ctx, fd);
+	if (dead(ctx, false))
+		return fail(EIO);
 	if ((size_t)at >= f->len)
 		return 0;
 	len = MIN(len, f->len - (size_t)at);
@@ -106,6 +155,8 @@ static int grow(struct disk_sim *d, struct disk_sim_file *f, size_t end)
 static ssize_t sim_pwrite(void *ctx, int fd, const void *data, size_t len, off_t at)
 {
 	struct disk_sim_file *f = file_of(ctx, fd);
+	if (fails(ctx))
+		return -1;
 	len = MIN(len, (size_t)1 + rnd_below(&((struct disk_sim *)ctx)->rnd, 100000));       /* short writes happen */
 	if (grow(ctx, f, (size_t)at + len) != 0)
 		return -1;
@@ -117,6 +168,8 @@ static int sim_sync(void *ctx, int fd)
 {
 	struct disk_sim *d = ctx;
 	struct disk_sim_file *f = file_of(d, fd);
+	if (fails(d))
+		return -1;
 	if (d->syncs_until_error == 0)
 		return fail(EIO);
 	if (d->syncs_until_error > 0)
@@ -130,6 +183,8 @@ static int sim_sync(void *ctx, int fd)
 static int sim_allocate(void *ctx, int fd, off_t bytes)
 {
 	struct disk_sim *d = ctx;
+	if (fails(d))
+		return -1;
 	return d->no_allocate ? fail(EOPNOTSUPP) : grow(d, file_of(d, fd), (size_t)bytes);
 }
 
@@ -149,6 +204,8 @@ static int sim_remove(void *ctx, const char *path)
 {
 	struct disk_sim *d = ctx;
 	struct disk_sim_name *n = find_name(d, path);
+	if (fails(d))
+		return -1;
 	if (!n)
 		return fail(ENOENT);
 	note_past(d);
@@ -161,6 +218,8 @@ static int sim_rename(void *ctx, const char *from, const char *to)
 {
 	struct disk_sim *d = ctx;
 	struct disk_sim_name *n = find_name(d, from), *old = find_name(d, to);
+	if (fails(d))
+		return -1;
 	if (!n)
 		return fail(ENOENT);
 	note_past(d);
@@ -173,6 +232,8 @@ static int sim_rename(void *ctx, const char *from, const char *to)
 static int sim_sync_dir(void *ctx, const char *path)
 {
 	(void)path;
+	if (fails(ctx))
+		return -1;
 	((struct disk_sim *)ctx)->past_count = 0;
 	return 0;
 }
@@ -187,6 +248,8 @@ static int sim_list(void *ctx, const char *path, void (*fn)(void *arg, const cha
 {
 	struct disk_sim *d = ctx;
 	size_t len = strlen(path);
+	if (dead(d, false))
+		return fail(EIO);
 	for (size_t i = 0; i < DISK_SIM_NAMES; i++)
 		if (strncmp(d->names[i].path, path, len) == 0 && d->names[i].path[len] == '/')
 			fn(arg, d->names[i].path + len + 1);
@@ -202,7 +265,7 @@ void disk_sim_init(struct disk_sim *d, uint64_t seed)
 	for (size_t i = 0; i < DISK_SIM_OPEN; i++)
 		d->open[i] = -1;
 	d->space = (size_t)GIB;
-	d->syncs_until_error = -1;
+	d->syncs_until_error = d->calls_until_error = d->calls_until_dead = -1;
 }
 
 void disk_sim_fini(struct disk_sim *d)
@@ -235,6 +298,34 @@ void disk_sim_power_cut(struct disk_sim *d)
 	if (kept < d->past_count)
 		memcpy(d->names, d->past[kept], sizeof(d->names));
 	d->past_count = 0;
+	disk_sim_kill(d);
+}
+
+void disk_sim_kill(struct disk_sim *d)
+{
 	for (size_t i = 0; i < DISK_SIM_OPEN; i++)
 		d->open[i] = -1;
+	d->dead = false;
+	d->syncs_until_error = d->calls_until_error = d->calls_until_dead = -1;
+}
+
+void disk_sim_wipe(struct disk_sim *d)
+{
+	for (size_t i = 0; i < DISK_SIM_NAMES; i++) {
+		if (d->names[i].path[0])
+			d->space += d->files[d->names[i].file].len;
+		d->names[i].path[0] = '\0';
+	}
+	d->past_count = 0;
+}
+
+bool disk_sim_flip(struct disk_sim *d, const char *path)
+{
+	struct disk_sim_file *f = disk_sim_find(d, path);
+	if (!f || f->medium_len == 0)
+		return false;
+	size_t at = rnd_below(&d->rnd, f->medium_len);
+	f->medium[at] ^= (uint8_t)(1U << rnd_below(&d->rnd, 8));
+	f->now[at] = f->medium[at];
+	return true;
 }

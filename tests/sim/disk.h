@@ -2,7 +2,8 @@
 /*
  * A disk in memory behind store/disk.h, with the mean habits of real ones: until a sync, each 512-byte sector written since may
  * or may not be on the medium after a power cut; names made, renamed and removed reach it in order, but not before sync_dir
- * promises. Space can run out, syncs can fail. Everything random comes from one seed.
+ * promises. Space can run out, any call can fail, the machine can stop at any call that changes something, and bits can flip
+ * while it rests. Everything random comes from one seed.
  */
 #pragma once
 
@@ -37,9 +38,15 @@ struct disk_sim {
 	bool no_allocate;                /* no such call on this file system */
 	bool thin;                       /* writes inside reserved space also need `space` */
 	int syncs_until_error;           /* -1: never; 0: the next one fails */
+	int calls_until_error;           /* calls that change something; -1: never; 0: the next one fails with EIO, later ones do not */
+	int calls_until_dead;            /* the same, but from then on everything fails: the machine has stopped */
+	bool dead;
 };
 
 void disk_sim_init(struct disk_sim *d, uint64_t seed);
 void disk_sim_fini(struct disk_sim *d);
 void disk_sim_power_cut(struct disk_sim *d);                     /* descriptors are closed too */
+void disk_sim_kill(struct disk_sim *d);                          /* the process ended, the machine did not: only descriptors are gone */
+void disk_sim_wipe(struct disk_sim *d);                          /* no file is left */
+bool disk_sim_flip(struct disk_sim *d, const char *path);        /* one bit of this file, on the medium; false: it is empty */
 struct disk_sim_file *disk_sim_find(struct disk_sim *d, const char *path);    /* NULL: no such name */
