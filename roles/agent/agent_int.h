@@ -80,6 +80,7 @@ struct agent {
 	struct loop_timer register_retry, ping_silence, ending;
 	int64_t ending_us;               /* when waiting for the last tasks ends, after AGENT_SHUTDOWN */
 	int64_t ping_timeout_us;
+	bool by_list;                    /* register with all tasks: the master asked for it, or we have no id */
 	bool registered;                 /* with the master we are connected to */
 	bool ready_told;
 

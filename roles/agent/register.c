@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The agent at its master: registers on each connection to a leading master with the tasks it has, carries out launches and
- * kills, answers pings. A master that falls silent is given up for a new connection.
+ * The agent at its master: registers on each connection to a leading master, with a digest of the tasks it has, or with the list
+ * where the master knows others; carries out launches and kills, answers pings. A master that falls silent is given up for a new connection.
  */
 #include "roles/agent/agent_int.h"
 
 #include "gen/version.h"
 #include "net/base/log.h"
+#include "roles/task_digest.h"
 
 #define REGISTER_TIMEOUT_US (30 * SEC)
+#define COME_IN_MAX_US (5 * MINUTE)    /* a master asks for more only by mistake */
 #define RETRY_US (500 * MSEC)
 #define SILENCE_DEFAULT_US (75 * SEC)
 #define ENDING_LOOK_US (100 * MSEC)
@@ -57,12 +59,30 @@ static void fill_frameworks(struct agent *a, struct arena *arena, dcos_AgentRegi
 	map_fini(&seen);
 }
 
+static void fill_digest(struct agent *a, struct arena *arena, dcos_AgentRegister *msg)
+{
+	struct task_digest d = { .count = 0 };
+	list_each(&a->tasks, it) {
+		struct task *t = list_entry(it, struct task, link);
+		dcos_AgentTask row;
+		fill_task(arena, t, &row);
+		task_digest_add(&d, t->framework_id, t->task_id, t->container_id, row.status);
+	}
+	msg->digest = pb_bytes_put(arena, str_n((const char *)d.sum, sizeof(d.sum)));
+	msg->has_task_count = true;
+	msg->task_count = d.count;
+}
+
 static void fill(struct agent *a, struct arena *arena, dcos_AgentRegister *msg)
 {
 	*msg = (dcos_AgentRegister){
 		.info = &a->info, .version = DCOS_NODE_VERSION, .ip = a->node.ip, .has_port = true, .port = a->config.port,
 		.boot_id = a->boot_id, .node = a->node.name,
 	};
+	if (!a->by_list) {
+		fill_digest(a, arena, msg);
+		return;
+	}
 	msg->tasks = arena_array(arena, dcos_AgentTask, map_count(&a->by_key) + 1);
 	msg->executor_ids = arena_array(arena, char *, map_count(&a->by_key) + 1);
 	list_each(&a->tasks, it) {
@@ -121,6 +141,13 @@ static void on_registered(struct rpc_call *c, struct str reply, const struct err
 		return;
 	}
 	accept_id(a, msg.agent_id);
+	if (msg.want_tasks || msg.come_in_us > 0) {
+		int64_t wait_us = MIN(MAX(msg.come_in_us, (int64_t)0), COME_IN_MAX_US);
+		a->by_list |= msg.want_tasks;
+		wait_us += (int64_t)rnd_below(loop_rnd(a->node.loop), (uint64_t)wait_us / 8 + 1);     /* clocks and hints are alike */
+		loop_timer_start(a->node.loop, &a->register_retry, wait_us, on_retry);
+		return;
+	}
 	LOG(INFO, "registered", "agent=%s tasks=%zu", msg.agent_id, map_count(&a->by_key));
 	a->registered = true;
 	a->ping_timeout_us = msg.has_ping_timeout_us && msg.ping_timeout_us > 0 ? msg.ping_timeout_us : SILENCE_DEFAULT_US;
@@ -157,6 +184,7 @@ static void on_up(void *arg, struct rpc_peer *p UNUSED)
 {
 	struct agent *a = arg;
 	a->registered = false;
+	a->by_list = !a->info.id;
 	loop_timer_stop(&a->register_retry);
 	register_now(a);
 }

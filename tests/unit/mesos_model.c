@@ -170,7 +170,8 @@ static void quiet(struct world *w)
 
 /* ---- the fake agent ---- */
 
-static void register_agent(struct world *w, const char *id, const dcos_AgentTask *tasks, size_t count)
+/* By list, or when digest is not NULL by that. */
+static void register_by(struct world *w, const char *id, const dcos_AgentTask *tasks, size_t count, const struct task_digest *digest)
 {
 	AUTO_BUF struct buf out = BUF_INIT;
 	struct err e = { 0 };
@@ -185,6 +186,11 @@ static void register_agent(struct world *w, const char *id, const dcos_AgentTask
 	info.id = id ? &aid : NULL;
 	reg.tasks = (dcos_AgentTask *)tasks;
 	reg.tasks_count = (pb_size_t)count;
+	if (digest) {
+		reg.digest = pb_bytes_put(&w->arena, str_n((const char *)digest->sum, sizeof(digest->sum)));
+		reg.has_task_count = true;
+		reg.task_count = digest->count;
+	}
 	EQ_INT(pb_write(dcos_AgentRegister_fields, &reg, &out, &e), 0);
 	w->registered = (dcos_AgentRegistered)dcos_AgentRegistered_init_zero;
 	w->refused = (struct err){ 0 };
@@ -192,6 +198,11 @@ static void register_agent(struct world *w, const char *id, const dcos_AgentTask
 	turn(w);
 	if (w->registered.agent_id)
 		(void)str_put(w->agent_id, sizeof(w->agent_id), str_of(w->registered.agent_id));
+}
+
+static void register_agent(struct world *w, const char *id, const dcos_AgentTask *tasks, size_t count)
+{
+	register_by(w, id, tasks, count, NULL);
 }
 
 static void agent_update(struct world *w, const char *task_id, mesos_v1_TaskState state, char uuid_byte)
@@ -750,6 +761,118 @@ TEST(mesos_recovery, tasks_of_the_registry_live_on_when_their_agent_reports_them
 	EQ_STR(task_state_name(tasks_find(frameworks_find(&w.m, f->id), "t1")->state), "TASK_RUNNING");
 	EQ_INT(offer(&w)->resources[0].scalar->value, 3);
 	quiet(&w);
+	world_fini(&w);
+	world_fini(&old);
+}
+
+/* A new leader after `old`: it knows its agent, its framework, and of the task what the view had last. */
+static void world_after(struct world *w, struct world *old)
+{
+	const struct framework *f = frameworks_find(&old->m, old->framework_id);
+	const struct task *t = tasks_find(f, "t1");
+	mesos_v1_TaskInfo info;
+	mesos_v1_TaskStatus last;
+	blob_unpack(&t->info, &old->arena, mesos_v1_TaskInfo_fields, &info);
+	blob_unpack(&t->statuses[0], &old->arena, mesos_v1_TaskStatus_fields, &last);
+	dcos_ViewTask seen = { .info = &info, .framework_id = f->id, .has_state = true, .state = (int32_t)t->state, .statuses = &last,
+			       .statuses_count = 1 };
+	world_init(w);
+	frameworks_load(&w->m, &(rec_Framework){ .id = f->id, .info = f->info });
+	agents_load(&w->m, &(rec_Agent){ .id = "m-S0", .info = old->conn.agent->info, .ip = "192.0.2.9", .has_port = true, .port = 5051,
+					 .has_registered_us = true, .registered_us = 5, .node = "a1" });
+	tasks_load(&w->m, &(rec_Intent){ "t1", f->id, "m-S0", &info, false, 0 }, &seen);
+	agents_recovery_start(&w->m);
+	turn(w);
+	subscribe(w, f->id, true, 60);
+	event(w, mesos_v1_scheduler_Event_Type_SUBSCRIBED);
+}
+
+/* The digest of t1 in that state, its newest update made of uuid_byte. */
+static struct task_digest digest_of(struct world *w, mesos_v1_TaskState state, char uuid_byte)
+{
+	struct task_digest d = { .count = 0 };
+	char uuid[16];
+	memset(uuid, uuid_byte, sizeof(uuid));
+	mesos_v1_TaskStatus s = mesos_v1_TaskStatus_init_zero;
+	s.state = state;
+	s.uuid = pb_bytes_put(&w->arena, str_n(uuid, sizeof(uuid)));
+	task_digest_add(&d, w->framework_id, "t1", NULL, &s);
+	return d;
+}
+
+TEST(mesos_recovery, an_agent_whose_digest_is_right_is_taken_back_without_a_list)
+{
+	struct world w, old;
+	world_running(&old, true);
+	world_after(&w, &old);
+	struct task_digest d = digest_of(&w, mesos_v1_TaskState_TASK_RUNNING, 1);
+	register_by(&w, "m-S0", NULL, 0, &d);
+	EQ_STR(w.registered.agent_id, "m-S0");
+	FALSE(w.registered.want_tasks);
+	FALSE(w.m.recovering);
+	EQ_STR(task_state_name(tasks_find(frameworks_find(&w.m, w.framework_id), "t1")->state), "TASK_RUNNING");
+	EQ_INT(offer(&w)->resources[0].scalar->value, 3);
+	quiet(&w);
+	world_fini(&w);
+	world_fini(&old);
+}
+
+TEST(mesos_recovery, an_agent_that_knows_more_is_asked_for_its_list)
+{
+	struct world w, old;
+	world_running(&old, true);
+	world_after(&w, &old);
+	struct task_digest d = digest_of(&w, mesos_v1_TaskState_TASK_RUNNING, 2), none = { .count = 0 };
+	register_by(&w, "m-S0", NULL, 0, &d);
+	TRUE(w.registered.want_tasks);
+	register_by(&w, "m-S0", NULL, 0, &none);
+	TRUE(w.registered.want_tasks);
+	EQ_INT(agents_find(&w.m, "m-S0")->sm.state, AGENT_RECOVERED);
+	register_agent(&w, "m-S0", NULL, 0);
+	EQ_INT(agents_find(&w.m, "m-S0")->sm.state, AGENT_ACTIVE);
+	update(&w, mesos_v1_TaskState_TASK_GONE);
+	world_fini(&w);
+	world_fini(&old);
+}
+
+TEST(mesos_recovery, agents_that_come_all_at_once_get_a_turn_each)
+{
+	struct world w, old;
+	struct conn conns[102] = { 0 };
+	struct task_digest none = { .count = 0 };
+	char id[16], ip[32];
+	world_running(&old, true);
+	world_init(&w);
+	w.m.config.reregister_rate = 1;
+	mesos_v1_AgentInfo info = *old.conn.agent->info;
+	for (int i = 0; i < 102; i++) {
+		(void)snprintf(id, sizeof(id), "m-S%d", i);
+		(void)snprintf(ip, sizeof(ip), "192.0.2.%d", i);
+		agents_load(&w.m, &(rec_Agent){ .id = id, .info = &info, .ip = ip, .has_port = true, .port = 5051, .node = "a1" });
+	}
+	agents_recovery_start(&w.m);
+	for (int i = 0; i < 102; i++) {
+		struct conn *c = &conns[i];
+		AUTO_BUF struct buf out = BUF_INIT;
+		struct err e = { 0 };
+		(void)snprintf(id, sizeof(id), "m-S%d", i);
+		(void)snprintf(ip, sizeof(ip), "192.0.2.%d", i);
+		info.id = agents_id(&w.arena, id);
+		dcos_AgentRegister reg = { .info = &info, .ip = ip, .has_port = true, .port = 5051, .node = "a1",
+					   .digest = pb_bytes_put(&w.arena, str_n((const char *)none.sum, sizeof(none.sum))) };
+		EQ_INT(pb_write(dcos_AgentRegister_fields, &reg, &out, &e), 0);
+		agents_register(&w.m, c, &w, buf_view(&out));
+		turn(&w);
+		EQ_INT(w.registered.come_in_us, i < 100 ? 0 : (i - 99) * SEC);
+		if (i < 101)
+			continue;
+		pass(&w, 2 * SEC);
+		agents_register(&w.m, c, &w, buf_view(&out));
+		turn(&w);
+		EQ_INT(w.registered.come_in_us, 0);
+		EQ_INT(agents_find(&w.m, "m-S101")->sm.state, AGENT_ACTIVE);
+		EQ_INT(agents_find(&w.m, "m-S100")->sm.state, AGENT_RECOVERED);
+	}
 	world_fini(&w);
 	world_fini(&old);
 }

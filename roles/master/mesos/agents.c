@@ -20,6 +20,7 @@
 #include "net/limits.h"
 #include "roles/master/mesos/model.h"
 
+#define TURNS_AT_ONCE 100                      /* agents taken back without a pause between them */
 
 static const char *const agent_states[] = { "recovered", "active", "disconnected", "unreachable" };
 static const struct sm_move_row agent_moves[] = {
@@ -300,14 +301,18 @@ static void admit(struct model *m, struct agent *a, struct conn *conn, void *req
 		.agent_id = a->id, .has_ping_timeout_us = true,
 		.ping_timeout_us = m->config.ping_timeout_us * m->config.ping_misses_max,
 	};
-	tasks_reported(m, a, reg, again, &reply, &arena);     /* sees whether the agent was unreachable */
+	a->turn_us = 0;
+	if (reg->digest)
+		tasks_confirmed(m, a, &reply, &arena);
+	else
+		tasks_reported(m, a, reg, again, &reply, &arena);     /* sees whether the agent was unreachable */
 	if (a->sm.state != AGENT_ACTIVE)
 		agent_move(m, a, AGENT_ACTIVE);
 	model_reply(m, req, dcos_AgentRegistered_fields, &reply);
 	deadline_set(&m->deadlines, &a->due, m->now_us + m->config.ping_timeout_us, on_due);
 	publish_agent(m, a);
-	LOG(INFO, first ? "agent registered" : "agent re-registered", "id=%s ip=%s node=%s tasks=%u", a->id, a->ip, a->node,
-	    (unsigned)reg->tasks_count);
+	LOG(INFO, first ? "agent registered" : "agent re-registered", "id=%s ip=%s node=%s tasks=%u by=%s", a->id, a->ip, a->node,
+	    (unsigned)(reg->digest ? reg->task_count : reg->tasks_count), reg->digest ? "digest" : "list");
 	recovery_check(m);
 	pools_fini(&total);
 	arena_fini(&arena);
@@ -453,6 +458,34 @@ static bool info_differs(const struct agent *a, const dcos_AgentRegister *reg)
 	       strcmp(a->ip, reg->ip) != 0 || !cstr_eq(a->node, reg->node ? reg->node : "");
 }
 
+/*
+ * When a leader is new, agents come all at once: each gets a turn, so many a second, the first ones at once. 0: now.
+ */
+static int64_t turn_in_us(struct model *m, struct agent *a)
+{
+	if (m->config.reregister_rate == 0 || a->sm.state == AGENT_ACTIVE)
+		return 0;
+	int64_t pause_us = SEC / m->config.reregister_rate;
+	if (a->turn_us == 0)
+		m->last_turn_us = a->turn_us = MAX(m->last_turn_us, m->now_us - TURNS_AT_ONCE * pause_us) + pause_us;
+	return MAX(a->turn_us - m->now_us, (int64_t)0);
+}
+
+static bool digest_equal(const struct agent *a, const dcos_AgentRegister *reg)
+{
+	struct task_digest known;
+	tasks_digest(a, &known);
+	return reg->task_count == known.count && str_eq(pb_bytes_view(reg->digest), str_n((const char *)known.sum, sizeof(known.sum)));
+}
+
+static void come_again(struct model *m, void *req, const char *id, bool want_tasks, int64_t in_us)
+{
+	dcos_AgentRegistered reply = {
+		.agent_id = (char *)id, .has_want_tasks = want_tasks, .want_tasks = want_tasks, .has_come_in_us = !want_tasks, .come_in_us = in_us,
+	};
+	model_reply(m, req, dcos_AgentRegistered_fields, &reply);
+}
+
 static void register_known(struct model *m, struct conn *conn, void *req, const dcos_AgentRegister *reg, struct str payload)
 {
 	const char *id = reg->info->id->value;
@@ -462,7 +495,17 @@ static void register_known(struct model *m, struct conn *conn, void *req, const 
 		model_fail(m, req, &(struct err){ .code = E_BUSY, .text = "this agent is changing in the registry, try again" });
 		return;
 	}
-	if (a && a->sm.state != AGENT_UNREACHABLE && !info_differs(a, reg)) {
+	int64_t wait_us = a ? turn_in_us(m, a) : 0;
+	bool as_known = a && a->sm.state != AGENT_UNREACHABLE && !info_differs(a, reg);
+	if (wait_us > 0) {
+		come_again(m, req, id, false, wait_us);
+		return;
+	}
+	if (reg->digest && !(as_known && digest_equal(a, reg))) {
+		come_again(m, req, id, true, 0);
+		return;
+	}
+	if (as_known) {
 		admit(m, a, conn, req, reg);
 		return;
 	}

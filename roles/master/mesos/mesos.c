@@ -458,6 +458,7 @@ static void lead_start(struct mesos *ms)
 		.master_id = m->id, .ip = m->node.ip, .hostname = m->node.hostname, .version = DCOS_MESOS_VERSION,
 		.port = m->config.mesos_port, .ping_timeout_us = m->config.agent_ping_timeout_us,
 		.ping_misses_max = m->config.max_agent_ping_timeouts, .offer_timeout_us = m->config.offer_timeout_us,
+		.reregister_rate = m->config.agent_reregister_rate,
 	};
 	ms->model = xcalloc(1, sizeof(*ms->model));
 	model_init(ms->model, &c);

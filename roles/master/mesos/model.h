@@ -26,6 +26,7 @@
 #include "roles/master/mesos/outbox.h"
 #include "roles/master/mesos/pools.h"
 #include "roles/task.h"
+#include "roles/task_digest.h"
 
 #define FRAMEWORKS_COMPLETED_MAX 50            /* kept to refuse their ids and to show them, as Mesos */
 #define TASKS_COMPLETED_MAX 1000               /* of one framework */
@@ -86,6 +87,7 @@ struct agent {
 	struct deadline due;                   /* next ping, or the end of patience */
 	int64_t missed_pings;
 	bool changing;                         /* a proposal about it is under way */
+	int64_t turn_us;                       /* when it is taken back, of many that come at once; 0: not drawn */
 	struct list dirty_link;
 };
 
@@ -181,6 +183,7 @@ struct model_config {
 	const char *master_id, *ip, *hostname, *version;    /* borrowed */
 	uint16_t port;
 	int64_t ping_timeout_us, ping_misses_max, offer_timeout_us;
+	int64_t reregister_rate;               /* agents taken back in a second; 0: any number */
 };
 
 struct model {
@@ -203,6 +206,7 @@ struct model {
 	uint64_t offers_made, registrations;
 	struct list dirty_agents, dirty_frameworks, dirty_tasks;   /* rows of the view to write */
 	struct deadline recovery, gc;
+	int64_t last_turn_us;                  /* the latest agent.turn_us given */
 	bool recovering;                       /* agents of the registry may still come back */
 	size_t recovered_count;                /* agents in AGENT_RECOVERED */
 	struct master_metrics metrics;
@@ -281,6 +285,9 @@ void tasks_propose(struct model *m);                                            
  */
 void tasks_reported(struct model *m, struct agent *a, const dcos_AgentRegister *reg, bool again, dcos_AgentRegistered *reply,
 		    struct arena *arena);
+/* As tasks_reported, when the agent has exactly the tasks we know of (tasks_digest says so). */
+void tasks_confirmed(struct model *m, struct agent *a, dcos_AgentRegistered *reply, struct arena *arena);
+void tasks_digest(const struct agent *a, struct task_digest *out);                /* of those that were sent to it */
 void tasks_agent_unreachable(struct model *m, struct agent *a);
 void tasks_agent_removed(struct model *m, struct agent *a, const char *message);
 void tasks_framework_removed(struct model *m, struct framework *f);

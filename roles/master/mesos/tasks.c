@@ -517,6 +517,45 @@ void tasks_reported(struct model *m, struct agent *a, const dcos_AgentRegister *
 		end_missing(m, a);
 }
 
+/* ---- reported by a digest ---- */
+
+void tasks_digest(const struct agent *a, struct task_digest *out)
+{
+	*out = (struct task_digest){ .count = 0 };
+	list_each(&a->tasks, it) {
+		const struct task *t = list_entry(it, struct task, agent_link);
+		struct arena arena = ARENA_INIT;
+		mesos_v1_TaskStatus latest = mesos_v1_TaskStatus_init_zero;
+		if (t->status_count > 0)
+			blob_unpack(&t->statuses[t->status_count - 1], &arena, mesos_v1_TaskStatus_fields, &latest);
+		if (t->launched)
+			task_digest_add(out, t->framework->id, t->id, t->container_id, t->status_count > 0 ? &latest : NULL);
+		arena_fini(&arena);
+	}
+}
+
+void tasks_confirmed(struct model *m, struct agent *a, dcos_AgentRegistered *reply, struct arena *arena)
+{
+	struct task_digest known;
+	m->registrations++;
+	tasks_digest(a, &known);
+	reply->unknown_tasks = arena_array(arena, dcos_TaskKill, known.count);
+	list_each(&a->tasks, it) {
+		struct task *t = list_entry(it, struct task, agent_link);
+		struct arena one = ARENA_INIT;
+		mesos_v1_TaskInfo info;
+		if (!t->launched)
+			continue;
+		t->seen = m->registrations;
+		blob_unpack(&t->info, &one, mesos_v1_TaskInfo_fields, &info);
+		take_resources(m, a, t, &info);
+		publish_task(m, t);
+		if (t->kill_requested && !task_state_terminal(t->state))
+			ask_to_end(reply, t->framework->id, t->id, t->kill_grace_us, "killed while the agent was away");
+		arena_fini(&one);
+	}
+}
+
 /* ---- recovery ---- */
 
 static void load_last_known(struct model *m, struct task *t, const dcos_ViewTask *last)
