@@ -4,8 +4,8 @@
  *
  *   queued jobs --run: all appends at the front as one write and one sync, or one job of another kind--> done --> next run
  *
- * A batch that meets a full disk waits and is tried again; nothing of it is acknowledged meanwhile. Any other failure of a write
- * ends the store.
+ * A batch or a truncation that meets a full disk waits and is tried again, and what comes after it waits too; nothing of it is
+ * acknowledged meanwhile. Any other failure of a write ends the store.
  */
 #include "store/raft_int.h"
 
@@ -184,7 +184,7 @@ static void run_done(struct work *w)
 	}
 	struct store *s = io->store;
 	struct log_job *first = list_empty(&run->jobs) ? NULL : list_entry(run->jobs.next, struct log_job, link);
-	if (run->rc == E_NOSPACE && first && first->kind == JOB_APPEND) {
+	if (run->rc == E_NOSPACE && first && (first->kind == JOB_APPEND || first->kind == JOB_TRUNCATE)) {
 		wait_for_space(io);
 		return;
 	}

@@ -351,13 +351,10 @@ static int begin_truncation(struct raft_log *log, uint64_t index, struct err *e)
 
 static int truncate_now(struct raft_log *log, uint64_t index, struct err *e)
 {
-	int rc = begin_truncation(log, index, e);
-	if (rc != 0)
-		return rc;
 	if (log->fd >= 0)
 		log->disk->close(log->disk->ctx, log->fd);
 	log->fd = -1;
-	rc = drop_segments(log, index, e);
+	int rc = drop_segments(log, index, e);
 	if (rc == 0 && log->count > 0) {
 		struct segment *last = &log->segments[log->count - 1];
 		last->count = 0;
@@ -374,7 +371,11 @@ int raft_log_truncate(struct raft_log *log, uint64_t index, struct err *e)
 		return err_set(e, E_IO, "the log in '%s' failed before; restart this node", log->dir);
 	if (index > raft_log_last(log))
 		return 0;
-	int rc = truncate_now(log, index, e);
+	int rc = begin_truncation(log, index, e);
+	if (rc == E_NOSPACE)
+		return rc;              /* nothing has changed yet */
+	if (rc == 0)
+		rc = truncate_now(log, index, e);
 	log->broken |= rc != 0;         /* half done: the next open ends it */
 	return rc;
 }

@@ -96,6 +96,8 @@ void state_stop(struct store *s, const struct err *e)
 	if (s->stopped.code != 0)
 		return;
 	s->stopped = *e;
+	if (e->code == E_NOSPACE || e->code == E_BUSY)
+		s->stopped.code = E_IO;          /* does not pass by itself any more */
 	LOG(ERROR, "replicated state stopped", "dir=%s error=\"%s\"", s->dir, e->text);
 	state_refuse_queue(s, e);
 	for (uint64_t i = s->window.first; i < window_end(&s->window); i++)

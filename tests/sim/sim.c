@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -38,12 +39,36 @@ void sim_say(struct sim *s, int member, const char *fmt, ...)
 		fprintf(stderr, "[%.3f] %d: %s\n", (double)s->now_us / (double)MSEC, member, line);
 }
 
-void sim_fail(struct sim *s, const char *fmt, ...)
+static void tell(struct sim *s)
 {
-	va_list args;
 	const char *story = buf_cstr(&s->story);
 	printf("%s[%lld] ", s->story.len > SIM_STORY_BYTES / 4 ? strchr(story + s->story.len - SIM_STORY_BYTES / 4, '\n') + 1 : story,
 	       (long long)(s->now_us / MSEC));
+	fflush(stdout);
+}
+
+static struct sim *told;                 /* by on_signal */
+
+static void on_signal(int signo)
+{
+	(void)signal(signo, SIG_DFL);
+	tell(told);
+	(void)raise(signo);
+}
+
+/* What ends the process, such as a failed assertion, tells the story too. */
+static void tell_at_end(struct sim *s)
+{
+	static const int signals[] = { SIGABRT, SIGSEGV, SIGALRM };
+	told = s;
+	for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+		(void)signal(signals[i], s ? on_signal : SIG_DFL);
+}
+
+void sim_fail(struct sim *s, const char *fmt, ...)
+{
+	va_list args;
+	tell(s);
 	va_start(args, fmt);
 	vprintf(fmt, args);
 	va_end(args);
@@ -622,6 +647,7 @@ struct sim *sim_new(uint64_t seed, size_t count)
 	if (mkdir(s->base, 0700) != 0)
 		sim_fail(s, "make '%s': %s", s->base, strerror(errno));
 	load_new(s);
+	tell_at_end(s);
 	for (size_t i = 0; i < count; i++)
 		(void)sim_member_add(s, (int64_t)i * 10 * MSEC);
 	sim_after(s, ADMIN_US, admin, NULL);
@@ -636,6 +662,7 @@ void sim_free(struct sim *s)
 			close_store(m);
 		disk_sim_fini(&m->disk);
 	}
+	tell_at_end(NULL);
 	while (s->heap_count > 0)
 		event_free(heap_pop(s));
 	free(s->heap);
