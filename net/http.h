@@ -180,7 +180,10 @@ struct proxy_spec {
 	const char *rewrite_from, *rewrite_to;  /* Location prefix rewriting; may be NULL */
 	const char *const *headers;    /* "Name: value" to add or to put in place of the client's, NULL-terminated; may be NULL */
 	int64_t timeout_us;            /* to the head of the answer; 0: 10 minutes */
+	int64_t connect_timeout_us;    /* 0: 10 s */
 };
+/* Header of a proxy's 502 or 504 when the server behind it cannot have seen the request: it may be sent again, whatever it does. */
+#define HTTP_NOT_SENT "Dcos-Not-Sent"
 void http_proxy(struct http_req *r, const struct proxy_spec *spec);
 
 /* Percent coding. */

@@ -277,13 +277,14 @@ static void proxy_on_done(struct http_call *c, const struct http_answer *a, cons
 {
 	struct proxy *p = http_call_arg(c);
 	struct http_req *r = MOVE(p->r);
-	(void)a;
 	p->call = NULL;    /* freed by the client */
 	if (e->code == 0) {
 		http_stream_end(r);
 	} else if (p->answered) {
 		http_stream_abort(r);
 	} else {
+		if (!a->sent)
+			http_set_header(r, HTTP_NOT_SENT, "true");
 		http_reply_message(r, e->code == E_TIMEOUT ? 504 : 502, "%s", e->text);
 	}
 	proxy_free(p);
@@ -307,6 +308,7 @@ void http_proxy(struct http_req *r, const struct proxy_spec *spec)
 		.method = r->head ? HEAD : r->method, .addr = spec->to, .headers = forward_headers(r, spec),
 		.url = arena_printf(&r->arena, "http://%s%s", local ? "localhost" : to, spec->path_and_query),
 		.timeout_us = spec->timeout_us ? spec->timeout_us : PROXY_HEAD_TIMEOUT_US, .streaming = true,
+		.connect_timeout_us = spec->connect_timeout_us,
 		.body_streaming = length != 0, .body_length = length,
 	};
 	r->user = p;

@@ -122,7 +122,7 @@ static void call_on_done(struct http_call *call, const struct http_answer *a, co
 {
 	struct call_state *s = http_call_arg(call);
 	loop_stop(s->cli->loop);
-	s->sent = a->sent;
+	s->sent = a->sent && !str_eq(http_header_get(&a->headers, HTTP_NOT_SENT), STR("true"));
 	if (failure->code != 0) {
 		s->err = *failure;
 		return;
@@ -186,10 +186,10 @@ int client_call(struct cli *c, enum http_method method, const char *path, const 
 		if (rc != 0)
 			return rc;
 		size_t masters = masters_for(c, path);
-		bool failed = s.err.code != 0 || out->status == 502 || out->status == 503;
+		bool failed = s.err.code != 0 || out->status == 502 || out->status == 503 || out->status == 504;
 		if (!failed || masters < 2 || c->interrupted || !tries_safe(method, out->status, s.sent))
 			break;
-		int64_t wait_us = tries_next(&t, masters, out->status != 0, loop_now_us(c->loop));
+		int64_t wait_us = tries_next(&t, masters, out->status == 503, loop_now_us(c->loop));
 		if (wait_us < 0)
 			break;
 		answer_fini(out);
@@ -287,7 +287,7 @@ static bool stream_again(struct stream_state *s, bool broken, bool sent)
 			    : masters > 1 && (broken || status >= 500) && tries_safe(GET, status, sent);
 	if (!may || c->interrupted)
 		return false;
-	int64_t wait_us = tries_next(&s->tries, masters, !broken || s->status != 0, loop_now_us(c->loop));
+	int64_t wait_us = tries_next(&s->tries, masters, !broken && status != 502, loop_now_us(c->loop));
 	if (wait_us < 0)
 		return false;
 	if (s->began) {

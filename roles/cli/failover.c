@@ -4,14 +4,14 @@
 
 #define PAUSE_US (50 * MSEC)             /* between two rounds over all masters */
 #define ELECTION_US (15 * SEC)
-#define DOWN_US (2 * SEC)
+#define DOWN_US (4 * SEC)
 
 bool tries_safe(enum http_method method, int status, bool sent)
 {
 	bool reads = method & (GET | HEAD);
-	if (status == 0)
-		return !sent || reads;
-	return status == 503 || (status == 502 && reads);    /* 502: the leader may have done it before it was lost */
+	if (status == 0 || status == 502)
+		return !sent || reads;           /* 502: the leader may have done it before it was lost */
+	return status == 503 || (status == 504 && !sent);
 }
 
 int64_t tries_next(struct tries *t, size_t masters, bool answered, int64_t now_us)

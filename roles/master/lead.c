@@ -15,6 +15,7 @@
 #include "net/pb_util.h"
 #include "roles/leader.h"
 
+#define CONNECT_TIMEOUT_US SEC               /* to the leader's ports: one that is cut off soon leads no longer */
 #define HOLD_US SEC                          /* an asking process tries another master then */
 
 struct lead {
@@ -211,7 +212,8 @@ void lead_proxy(struct lead *l, struct http_req *r, const struct lead_facts *f, 
 		http_reply_err(r, &e);
 		return;
 	}
-	struct proxy_spec spec = { .to = &to, .path_and_query = path_and_query, .headers = headers };
+	struct proxy_spec spec = { .to = &to, .path_and_query = path_and_query, .headers = headers,
+				   .connect_timeout_us = CONNECT_TIMEOUT_US };
 	http_proxy(r, &spec);
 }
 

@@ -602,11 +602,13 @@ TEST(proxy, says_bad_gateway_and_gateway_timeout)
 	peer_send(w->peer, "POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
 	UNTIL(w->l, peer_count(w->peer, "refused\"}") == 1);
 	HAS(peer_got(w->peer), "HTTP/1.1 502 Bad Gateway\r\n");
+	EQ_INT(peer_count(w->peer, HTTP_NOT_SENT ": true\r\n"), 1);
 	HAS(peer_got(w->peer), "{\"message\":\"POST http://127.0.0.1:1/: connect to 127.0.0.1:1: Connection refused\"}");
 	w->proxy_timeout_us = 50 * MSEC;
 	peer_send(w->peer, "GET /to/hold HTTP/1.1\r\nHost: x\r\n\r\n");
 	UNTIL(w->l, peer_count(w->peer, "HTTP/1.1 504 Gateway Timeout\r\n") == 1);
 	UNTIL(w->l, peer_count(w->peer, "no answer within 0.05 s") == 1);
+	EQ_INT(peer_count(w->peer, HTTP_NOT_SENT), 1);
 	stop(w);
 }
 
