@@ -268,6 +268,18 @@ static void receive_append(struct raft_io *io, const raft_Frame *f, struct raft_
 	free(cmds);
 }
 
+/*
+ * A late refusal, overtaken by what the member confirmed since. The library (0.22.1) recognises it while it pipelines, but ends
+ * itself by an assertion when it comes while it probes.
+ */
+static bool stale_refusal(const struct raft_io *io, const raft_Frame *f)
+{
+	raft_index matched = 0;
+	if (f->rejected == 0 || raft_match_index(&io->raft, f->from, &matched) != 0)
+		return false;
+	return f->rejected <= matched || f->index < matched;
+}
+
 static void receive_library(struct raft_io *io, const raft_Frame *f, const char *address)
 {
 	struct raft_message m = { .server_id = f->from, .server_address = address };
@@ -279,6 +291,8 @@ static void receive_library(struct raft_io *io, const raft_Frame *f, const char 
 		receive_append(io, f, &m);
 		return;
 	case raft_Kind_APPEND_RESULT:
+		if (stale_refusal(io, f) && f->term == raft_current_term(&io->raft))
+			return;
 		m.type = RAFT_APPEND_ENTRIES_RESULT;
 		m.append_entries_result = (struct raft_append_entries_result){ .version = 1, .term = f->term,
 			.rejected = f->rejected, .last_log_index = f->index, .features = (unsigned short)f->features };
