@@ -877,6 +877,45 @@ TEST(mesos_recovery, agents_that_come_all_at_once_get_a_turn_each)
 	world_fini(&old);
 }
 
+static void load_away(struct world *w, double failover_timeout, int64_t away_us)
+{
+	mesos_v1_FrameworkInfo info = mesos_v1_FrameworkInfo_init_zero;
+	info.user = "root";
+	info.name = "f";
+	info.has_failover_timeout = true;
+	info.failover_timeout = failover_timeout;
+	world_init(w);
+	frameworks_load(&w->m, &(rec_Framework){ .id = "f", .info = &info, .has_disconnected_us = true,
+						 .disconnected_us = w->m.unix_us - away_us });
+	turn(w);
+}
+
+TEST(mesos_recovery, the_failover_time_of_a_framework_that_is_away_goes_on)
+{
+	struct world w;
+	load_away(&w, 600, 100 * SEC);
+	pass(&w, 499 * SEC);
+	TRUE(frameworks_find(&w.m, "f"));
+	pass(&w, SEC);
+	FALSE(frameworks_find(&w.m, "f"));
+	world_fini(&w);
+}
+
+TEST(mesos_recovery, a_framework_whose_time_ran_out_without_a_master_has_a_minute)
+{
+	struct world w;
+	load_away(&w, 600, 1000 * SEC);
+	pass(&w, 59 * SEC);
+	TRUE(frameworks_find(&w.m, "f"));
+	pass(&w, SEC);
+	FALSE(frameworks_find(&w.m, "f"));
+	world_fini(&w);
+	load_away(&w, 5, 1000 * SEC);
+	pass(&w, 5 * SEC);
+	FALSE(frameworks_find(&w.m, "f"));
+	world_fini(&w);
+}
+
 TEST(mesos_recovery, an_agent_that_does_not_come_back_in_ten_minutes_is_unreachable)
 {
 	struct world w, old;

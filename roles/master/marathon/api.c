@@ -6,6 +6,8 @@
 #include "net/base/time.h"
 #include "roles/master/marathon/marathon_int.h"
 
+#define ABDICATE_US (10 * SEC)
+
 /* ---- shared ---- */
 
 static const char *own_address(const struct marathon *ma, struct arena *a)
@@ -325,6 +327,40 @@ static void leader_get(struct http_req *r)
 	http_reply_json(r, 200, &out);
 }
 
+struct abdication {
+	struct propose p;
+	struct http_req *req;     /* NULL: the client left */
+};
+
+static void on_abdicated(struct propose *p, struct str reply, const struct err *e)
+{
+	struct abdication *a = container_of(p, struct abdication, p);
+	(void)reply;
+	if (a->req) {
+		a->req->gone = NULL;
+		if (e->code != 0)
+			http_reply_err(a->req, e);
+		else
+			reply_message(a->req, 200, "Leadership abdicated");
+	}
+	free(a);
+}
+
+static void abdication_gone(struct http_req *r) { ((struct abdication *)r->user)->req = NULL; }
+
+/* DELETE /v2/leader: hand the lead to the master that is best up to date. */
+static void leader_delete(struct http_req *r)
+{
+	struct marathon *ma = api_begin(r);
+	if (!ma)
+		return;
+	struct abdication *a = xcalloc(1, sizeof(*a));
+	a->req = r;
+	r->user = a;
+	r->gone = abdication_gone;
+	store_transfer(ma->store, 0, ABDICATE_US, &a->p, on_abdicated);
+}
+
 static void plugins_list(struct http_req *r)
 {
 	if (api_begin(r))
@@ -384,6 +420,7 @@ const struct route marathon_routes[] = {
 	{ DELETE,      "/v2/queue/{*id}/delay",             queue_delay,          "marathon:update", 0,        "Launch again at once" },
 	{ GET,         "/v2/info",                          info_get,             "marathon:read",   0,        "Version and configuration" },
 	{ GET,         "/v2/leader",                        leader_get,           "marathon:read",   0,        "Address of the leading master's Marathon" },
+	{ DELETE,      "/v2/leader",                        leader_delete,        "marathon:update", 0,        "Hand the lead to another master" },
 	{ GET,         "/v2/plugins",                       plugins_list,         "marathon:read",   0,        "There are none" },
 	{ GET,         "/v2/events",                        events_subscribe,     "marathon:read",   0,        "Server-sent events. ?event_type=" },
 	{ GET,         "/ping",                             ping,                 NULL,              0,        "pong" },

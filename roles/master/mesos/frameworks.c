@@ -18,6 +18,8 @@
 #include "net/limits.h"
 #include "roles/master/mesos/model.h"
 
+#define FAILOVER_LEFT_US MINUTE
+
 static const char *const framework_states[] = { "recovered", "active", "disconnected", "completed" };
 static const struct sm_move_row framework_moves[] = {
 	{ FRAMEWORK_RECOVERED, FRAMEWORK_ACTIVE },     { FRAMEWORK_RECOVERED, FRAMEWORK_COMPLETED },
@@ -129,6 +131,19 @@ void frameworks_free(struct model *m, struct framework *f)
 	free(f);
 }
 
+/* ---- registry ---- */
+
+static void propose_put(struct model *m, const char *id, const mesos_v1_FrameworkInfo *from, int64_t registered_us, int64_t disconnected_us,
+			struct pending *p)
+{
+	mesos_v1_FrameworkID fid = { (char *)id };
+	mesos_v1_FrameworkInfo info = *from;
+	info.id = &fid;
+	rec_Framework row = { .id = (char *)id, .info = &info, .has_registered_us = true, .registered_us = registered_us,
+			      .has_disconnected_us = disconnected_us != 0, .disconnected_us = disconnected_us };
+	model_propose(m, rec_Op_OP_FRAMEWORK_PUT, rec_Framework_fields, &row, p);
+}
+
 /* ---- the end ---- */
 
 static void on_failover_due(struct deadline *d, void *arg)
@@ -138,10 +153,22 @@ static void on_failover_due(struct deadline *d, void *arg)
 	frameworks_remove(arg, f);
 }
 
+static int64_t failover_timeout_us(const struct framework *f)
+{
+	return f->info->has_failover_timeout ? (int64_t)(f->info->failover_timeout * 1e6) : 0;
+}
+
 static void failover_start(struct model *m, struct framework *f)
 {
-	int64_t wait_us = f->info->has_failover_timeout ? (int64_t)(f->info->failover_timeout * 1e6) : 0;
-	deadline_set(&m->deadlines, &f->failover, m->now_us + wait_us, on_failover_due);
+	deadline_set(&m->deadlines, &f->failover, m->now_us + failover_timeout_us(f), on_failover_due);
+}
+
+/* After a change of leaders the time goes on that ran before; some is left in any case, as there was nobody to come back to. */
+static void failover_resume(struct model *m, struct framework *f, int64_t disconnected_us)
+{
+	int64_t whole_us = failover_timeout_us(f), gone_us = MAX(m->unix_us - disconnected_us, (int64_t)0);
+	int64_t left_us = MAX(whole_us - gone_us, MIN(whole_us, FAILOVER_LEFT_US));
+	deadline_set(&m->deadlines, &f->failover, m->now_us + left_us, on_failover_due);
 }
 
 static void end_session(struct model *m, struct sched *s, const char *reason)
@@ -214,6 +241,7 @@ void frameworks_disconnect(struct model *m, struct sched *s)
 	offers_drop_of_framework(m, f);
 	allocator_framework_activate(m->alloc, f->slot, false);
 	failover_start(m, f);
+	propose_put(m, f->id, f->info, f->registered_us, m->unix_us, NULL);
 	publish_framework(m, f);
 }
 
@@ -225,16 +253,10 @@ void frameworks_load(struct model *m, const rec_Framework *row)
 		return;
 	struct framework *f = framework_new(m, row->id, row->info, FRAMEWORK_RECOVERED);
 	f->registered_us = row->has_registered_us ? row->registered_us : m->unix_us;
-	failover_start(m, f);
-}
-
-static void propose_put(struct model *m, const char *id, const mesos_v1_FrameworkInfo *from, int64_t registered_us, struct pending *p)
-{
-	mesos_v1_FrameworkID fid = { (char *)id };
-	mesos_v1_FrameworkInfo info = *from;
-	info.id = &fid;
-	rec_Framework row = { .id = (char *)id, .info = &info, .has_registered_us = true, .registered_us = registered_us };
-	model_propose(m, rec_Op_OP_FRAMEWORK_PUT, rec_Framework_fields, &row, p);
+	if (row->has_disconnected_us)
+		failover_resume(m, f, row->disconnected_us);
+	else
+		failover_start(m, f);
 }
 
 struct framework *frameworks_learn(struct model *m, const mesos_v1_FrameworkInfo *info)
@@ -244,7 +266,7 @@ struct framework *frameworks_learn(struct model *m, const mesos_v1_FrameworkInfo
 		return f->sm.state == FRAMEWORK_COMPLETED ? NULL : f;
 	f = framework_new(m, info->id->value, info, FRAMEWORK_RECOVERED);
 	f->registered_us = m->unix_us;
-	propose_put(m, f->id, info, f->registered_us, NULL);
+	propose_put(m, f->id, info, f->registered_us, 0, NULL);
 	failover_start(m, f);
 	LOG(INFO, "framework learned from an agent", "id=%s name=%s", f->id, info->name);
 	return f;
@@ -346,7 +368,7 @@ static void record(struct model *m, struct sched *s, struct pending *p)
 	mesos_v1_FrameworkInfo info;
 	blob_unpack(&s->info, &arena, mesos_v1_FrameworkInfo_fields, &info);
 	p->done = on_recorded;
-	propose_put(m, s->framework_id, &info, f ? f->registered_us : m->unix_us, p);
+	propose_put(m, s->framework_id, &info, f ? f->registered_us : m->unix_us, 0, p);
 	arena_fini(&arena);
 }
 
@@ -433,7 +455,7 @@ int frameworks_update(struct model *m, struct framework *f, const mesos_v1_sched
 	if (info->checkpoint != f->info->checkpoint)
 		return err_set(e, E_USAGE, "Updating 'FrameworkInfo.checkpoint' is unsupported; attempted to update from '%s' to '%s'",
 			       f->info->checkpoint ? "true" : "false", info->checkpoint ? "true" : "false");
-	propose_put(m, f->id, info, f->registered_us, NULL);
+	propose_put(m, f->id, info, f->registered_us, 0, NULL);
 	set_info(m, f, info);
 	set_suppressed(m, f, call->suppressed_roles, call->suppressed_roles_count);
 	publish_framework(m, f);

@@ -436,18 +436,43 @@ static int load_all(struct mesos *ms, struct err *e)
 	return rc == 0 ? l.err.code : rc;
 }
 
-static void publish_master(struct mesos *ms, bool leads)
+static void put_master(struct view *view, const dcos_ViewMaster *v)
 {
-	struct master *m = ms->master;
 	AUTO_BUF struct buf row = BUF_INIT;
 	struct err e = { 0 };
+	if (pb_write(dcos_ViewMaster_fields, v, &row, &e) == 0)
+		view_put(view, dcos_ViewTable_VIEW_MASTER, str_of(v->ip), buf_view(&row));
+}
+
+/* Another master's row, from before: it leads no more. */
+static bool depose(void *arg, struct str key, struct str value)
+{
+	struct mesos *ms = arg;
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	dcos_ViewMaster v;
+	struct err e;
+	if (str_eq_c(key, ms->master->node.ip) || pb_read(&arena, dcos_ViewMaster_fields, value, &v, &e) != 0 || !v.ip)
+		return true;
+	v.leader = v.has_elected_us = false;
+	put_master(ms->master->node.view, &v);
+	return true;
+}
+
+/* In one transaction, so that there is one leader at any time. */
+static void publish_master(struct mesos *ms)
+{
+	struct master *m = ms->master;
+	AUTO_TXN struct kv_txn *txn = NULL;
+	struct err e = { 0 };
 	dcos_ViewMaster v = {
-		.ip = m->node.ip, .id = m->id, .has_leader = true, .leader = leads, .has_port = true, .port = m->config.mesos_port,
+		.ip = m->node.ip, .id = m->id, .has_leader = true, .leader = true, .has_port = true, .port = m->config.mesos_port,
 		.node = m->node.name, .hostname = m->node.hostname, .cluster = m->node.config->cluster,
-		.has_start_us = true, .start_us = m->node.started_unix_us, .has_elected_us = leads, .elected_us = m->elected_unix_us,
+		.has_start_us = true, .start_us = m->node.started_unix_us, .has_elected_us = true, .elected_us = m->elected_unix_us,
+		.has_rpc_port = true, .rpc_port = m->config.rpc_port,
 	};
-	if (pb_write(dcos_ViewMaster_fields, &v, &row, &e) == 0)
-		view_put(m->node.view, dcos_ViewTable_VIEW_MASTER, str_of(m->node.ip), buf_view(&row));
+	if (view_begin(m->node.view, &txn, &e) != 0 || view_each(txn, dcos_ViewTable_VIEW_MASTER, depose, ms, &e) != 0)
+		LOG(WARN, "the masters of before are not known", "reason=%s", e.text);
+	put_master(m->node.view, &v);
 }
 
 static void lead_start(struct mesos *ms)
@@ -468,7 +493,7 @@ static void lead_start(struct mesos *ms)
 		exit(node_die("master", &e));      /* another master may lead better; this one must not */
 	}
 	agents_recovery_start(ms->model);
-	publish_master(ms, true);
+	publish_master(ms);
 }
 
 static void lead_stop(struct mesos *ms)
