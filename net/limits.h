@@ -35,6 +35,10 @@
 #define LIMIT_QUORUM_MEMBERS       15                  /* voters and learners: seven voters, and room to replace them all */
 #define LIMIT_SNAPSHOT_BYTES       (1ULL << 40)        /* of the replicated state, as sent to a member that lags */
 #define LIMIT_CLIENTS              65536               /* clients whose last answer is remembered, for commands sent again */
+#define LIMIT_SEAL_ROUNDS          10000000            /* of deriving a key: some seconds; a file may ask for more for ever */
+#define LIMIT_BACKUP_HEAD_BYTES    (64 * 1024)         /* what a backup says of itself */
+#define LIMIT_BACKUP_KEYS_BYTES    (1024 * 1024)       /* keys sealed in a backup */
+#define LIMIT_BACKUP_PIECE_BYTES   (1024 * 1024)       /* of a backup in one RPC frame */
 #define LIMIT_VIEW_ENTRY_BYTES     (1024 * 1024)       /* one row of the node view */
 #define LIMIT_RESOURCE_ROWS        1024                /* resources of one task, agent or offer */
 #define LIMIT_RESOURCE_RANGES      16384               /* ranges of one resource: 65,536 ports, every fourth one */

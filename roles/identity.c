@@ -142,22 +142,29 @@ static int make_token(struct node *n, const char *ca_pem, struct err *e)
 	return identity_write(n, "token", line, 0600, e);
 }
 
-static int make_authority(struct node *n, struct err *e)
+/* This node's key, and a certificate of the authority for it. */
+static int make_own(struct node *n, const char *ca_pem, const char *ca_key, struct err *e)
 {
-	AUTO_FREE char *ca_pem = NULL;
-	AUTO_FREE char *ca_key = NULL;
 	AUTO_FREE char *key = NULL;
 	AUTO_FREE char *csr = NULL;
 	AUTO_FREE char *cert = NULL;
 	AUTO_FREE char *name = xasprintf("master/%s", n->name);
-	AUTO_FREE char *ca_name = xasprintf("dcos-node cluster %s", n->config->cluster);
-	int rc = pki_ca_new(ca_name, &ca_pem, &ca_key, e);
-	if (rc == 0)
-		rc = pki_key_new(&key, e);
+	int rc = pki_key_new(&key, e);
 	if (rc == 0)
 		rc = pki_csr_new(key, name, &csr, e);
 	if (rc == 0)
 		rc = pki_sign(ca_pem, ca_key, csr, name, n->ip, CERT_DAYS, &cert, e);
+	if (rc == 0)
+		rc = identity_write(n, "key.pem", key, 0600, e);
+	return rc == 0 ? identity_write(n, "cert.pem", cert, 0644, e) : rc;
+}
+
+static int make_authority(struct node *n, struct err *e)
+{
+	AUTO_FREE char *ca_pem = NULL;
+	AUTO_FREE char *ca_key = NULL;
+	AUTO_FREE char *ca_name = xasprintf("dcos-node cluster %s", n->config->cluster);
+	int rc = pki_ca_new(ca_name, &ca_pem, &ca_key, e);
 	if (rc == 0)
 		rc = identity_write(n, "founder", "founds a cluster\n", 0600, e);
 	if (rc == 0)
@@ -166,9 +173,22 @@ static int make_authority(struct node *n, struct err *e)
 		rc = identity_write(n, "ca.pem", ca_pem, 0644, e);
 	if (rc == 0)
 		rc = make_token(n, ca_pem, e);
+	return rc == 0 ? make_own(n, ca_pem, ca_key, e) : rc;
+}
+
+int identity_adopt(struct node *n, const char *ca_pem, const char *ca_key_pem, const char *token, struct err *e)
+{
+	AUTO_FREE char *line = xasprintf("%s\n", token);
+	int rc = identity_make_dir(n, e);
 	if (rc == 0)
-		rc = identity_write(n, "key.pem", key, 0600, e);
-	return rc == 0 ? identity_write(n, "cert.pem", cert, 0644, e) : rc;
+		rc = identity_write(n, "ca.key", ca_key_pem, 0600, e);
+	if (rc == 0)
+		rc = identity_write(n, "ca.pem", ca_pem, 0644, e);
+	if (rc == 0)
+		rc = identity_write(n, "token", line, 0600, e);
+	if (rc == 0)
+		rc = make_own(n, ca_pem, ca_key_pem, e);
+	return rc == 0 ? identity_load(n, "master/", e) : rc;
 }
 
 bool identity_exists(struct node *n) { return identity_have(n, "cert.pem"); }

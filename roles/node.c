@@ -50,7 +50,7 @@ static int detect_ip(char out[64], struct err *e)
 	return 0;
 }
 
-static int set_names(struct node *n, struct err *e)
+int node_find_names(struct node *n, struct err *e)
 {
 	struct node_config *c = n->config;
 	struct in_addr in;
@@ -77,7 +77,7 @@ static int set_up(struct node *n, struct err *e)
 		return err_set(e, E_USAGE, "--log-level wants error, warn, info or debug, not '%s'", n->config->log_level);
 	log_set_level(level);
 	log_set_name(n->role);
-	int rc = set_names(n, e);
+	int rc = node_find_names(n, e);
 	if (rc == 0)
 		rc = node_mkdirs(n->config->state_dir, 0755, e);
 	return rc;
@@ -93,12 +93,28 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &r);    /* the old limit does for a small cluster */
 }
 
-static void print_help(const char *role, const struct flag *const *tables, const char *intro)
+static void print_help(const char *role, const struct flag *const *tables, const char *words, const char *intro)
 {
 	AUTO_BUF struct buf out = BUF_INIT;
-	buf_printf(&out, "Usage: dcos-node %s [FLAG…]\n\n%s\n\n", role, intro);
+	buf_printf(&out, "Usage: dcos-node %s [FLAG…]%s%s\n\n%s\n\n", role, words[0] ? " " : "", words, intro);
 	flag_help(tables, &out);
 	(void)fputs(buf_cstr(&out), stdout);
+}
+
+static bool wants_text(const char *role, const struct flag *const *tables, int argc, char **argv, const char *words,
+		       const char *intro)
+{
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			print_help(role, tables, words, intro);
+			return true;
+		}
+		if (strcmp(argv[i], "--version") == 0) {
+			printf("dcos-node %s\n", DCOS_NODE_VERSION);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool node_init(struct node *n, const char *role, const struct flag *const *tables, void *config, int argc, char **argv,
@@ -107,18 +123,9 @@ bool node_init(struct node *n, const char *role, const struct flag *const *table
 	struct err e = { 0 };
 	int argi;
 	*n = (struct node){ .role = role, .config = config };
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-			print_help(role, tables, help_intro);
-			*exit_code = 0;
-			return false;
-		}
-		if (strcmp(argv[i], "--version") == 0) {
-			printf("dcos-node %s\n", DCOS_NODE_VERSION);
-			*exit_code = 0;
-			return false;
-		}
-	}
+	*exit_code = 0;
+	if (wants_text(role, tables, argc, argv, "", help_intro))
+		return false;
 	int rc = flag_parse(tables, config, argc - 1, argv + 1, false, &argi, &e);
 	if (rc == 0 && argi < argc - 1)
 		rc = err_set(&e, E_USAGE, "'%s' is no flag; `dcos-node %s --help` lists them", argv[1 + argi], role);
@@ -131,6 +138,27 @@ bool node_init(struct node *n, const char *role, const struct flag *const *table
 	raise_descriptor_limit();
 	(void)signal(SIGPIPE, SIG_IGN);
 	n->loop = loop_new();
+	n->started_unix_us = time_unix_us();
+	return true;
+}
+
+bool node_command_init(struct node *n, const char *role, const struct flag *const *tables, void *config, int argc, char **argv,
+		       const char *words, const char *help_intro, int *argi, int *exit_code)
+{
+	struct err e = { 0 };
+	*n = (struct node){ .role = role, .config = config };
+	*exit_code = 0;
+	if (wants_text(role, tables, argc, argv, words, help_intro))
+		return false;
+	int rc = flag_parse(tables, config, argc - 1, argv + 1, true, argi, &e);
+	(*argi)++;
+	if (rc != 0) {
+		*exit_code = node_die(role, &e);
+		return false;
+	}
+	log_set_level(LOG_WARN);
+	log_set_name(role);
+	(void)signal(SIGPIPE, SIG_IGN);
 	n->started_unix_us = time_unix_us();
 	return true;
 }

@@ -62,6 +62,14 @@ struct node {
  */
 bool node_init(struct node *n, const char *role, const struct flag *const *tables, void *config, int argc, char **argv,
 	       const char *help_intro, int *exit_code);
+/*
+ * For commands, which have words beside their flags and are soon done: nothing is made or looked up; argv is permuted, its words
+ * stand from *argi on.
+ */
+bool node_command_init(struct node *n, const char *role, const struct flag *const *tables, void *config, int argc, char **argv,
+		       const char *words, const char *help_intro, int *argi, int *exit_code);
+/* Find name and address of this machine, as node_init does. */
+int node_find_names(struct node *n, struct err *e);
 /* Open <state_dir>/view. */
 int node_open_view(struct node *n, struct err *e);
 /* SIGTERM and SIGINT stop the loop. Returns the exit code. */
@@ -89,6 +97,8 @@ bool identity_exists(struct node *n);              /* there is a certificate */
 /* A master: load what is there, or make the cluster's CA and the own certificate. */
 int identity_master(struct node *n, struct err *e);
 void identity_fini(struct identity *id);
+/* The identity of a new master of a cluster whose authority and token of nodes are given; loaded. */
+int identity_adopt(struct node *n, const char *ca_pem, const char *ca_key_pem, const char *token, struct err *e);
 /* The cluster is founded here and its replicated state not made yet; founded: it is made now. */
 bool identity_founds(struct node *n);
 void identity_founded(struct node *n);

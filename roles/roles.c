@@ -12,6 +12,8 @@ const struct role roles[] = {
 	{ "lb",            { "dcos-lb", "minuteman", "marathon-lb" },    lb_main,            "balance virtual IPs over healthy tasks", false },
 	{ "log",           { "dcos-log" },                               log_main,           "serve and rotate the logs of this node's components", false },
 	{ "cli",           { "dcos", "dcos-cli" },                       cli_main,           "the dcos command", false },
+	{ "backup",        { NULL },                                     backup_main,        "write a cluster's state and keys into a file", false },
+	{ "restore",       { NULL },                                     restore_main,       "make a bare node the master of a cluster in such a file", false },
 	{ "executor",      { NULL },                                     executor_main,      "supervise one container (started by the agent)", true },
 	{ "agent-image",   { NULL },                                     agent_image_main,   "find and unpack one image (started by the agent)", true },
 	{ "agent-cleanup", { NULL },                                     agent_cleanup_main, "end what a dead agent left running", true },

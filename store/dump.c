@@ -342,6 +342,16 @@ int dump_check(const struct dump_source *from, struct dump_head *out, uint64_t *
 	return 0;
 }
 
+int dump_each(const struct dump_source *from, struct dump_head *out,
+	      int (*fn)(void *arg, struct str table, struct str key, struct str stored, struct err *e), void *arg, struct err *e)
+{
+	struct reader r = { .from = from, .row = fn, .arg = arg };
+	int rc = read_all(&r, e);
+	if (rc == 0 && out)
+		*out = r.head;
+	return rc;
+}
+
 /* ---- loading ---- */
 
 struct load {

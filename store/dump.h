@@ -30,6 +30,9 @@ struct dump_source {
 int dump_read_head(const struct dump_source *from, struct dump_head *out, struct err *e);
 /* Check every checksum, and that the end is there; count and bytes of rows may be NULL. E_CORRUPT says at which byte. */
 int dump_check(const struct dump_source *from, struct dump_head *out, uint64_t *rows, struct err *e);
+/* As dump_check, with a look at each row; fn returns 0 or an error, which ends it. What it is given is borrowed until it returns. */
+int dump_each(const struct dump_source *from, struct dump_head *out,
+	      int (*fn)(void *arg, struct str table, struct str key, struct str stored, struct err *e), void *arg, struct err *e);
 /*
  * Replace all rows of `tables` by the dump's, in one transaction: all or nothing. Rows of tables that are not in `tables` are
  * E_NEWER. The source is checked on the way, and read again from its start each time the map turns out too small.

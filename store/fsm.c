@@ -229,7 +229,7 @@ static int apply_command(const struct fsm_batch *b, struct kv_txn *txn, struct f
 	return env.client != 0 && rc != ONCE_LATER ? once_note(txn, &env, item->entry.index, STR(""), &item->err, e) : 0;
 }
 
-static int put_config(struct kv_txn *txn, const struct log_entry *entry, struct err *e)
+int fsm_put_config(struct kv_txn *txn, const struct log_entry *entry, struct err *e)
 {
 	AUTO_BUF struct buf b = BUF_INIT;
 	(void)buf_append(&b, &entry->index, sizeof(entry->index));
@@ -248,7 +248,7 @@ static int apply_batch(struct kv_txn *txn, void *arg, struct err *e)
 		if (item->entry.type == ENTRY_COMMAND)
 			rc = apply_command(b, txn, item, e);
 		else if (item->entry.type == ENTRY_CHANGE)
-			rc = put_config(txn, &item->entry, e);
+			rc = fsm_put_config(txn, &item->entry, e);
 	}
 	if (rc != 0)
 		return rc;

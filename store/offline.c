@@ -101,27 +101,20 @@ int store_inspect(struct loop *l, const char *dir, const struct kv_table *const 
 /* A configuration with this member alone, as the next entry of the log, in a term of its own. */
 static int append_alone(struct offline *o, const char *address, const struct store_facts *facts, struct err *e)
 {
-	struct raft_configuration conf;
-	struct raft_buffer raw = { NULL, 0 };
-	raft_configuration_init(&conf);
-	int rc = raft_configuration_add(&conf, facts->member_id, address, RAFT_VOTER);
-	if (rc == 0)
-		rc = raft_configuration_encode(&conf, &raw);
-	raft_configuration_close(&conf);
+	AUTO_BUF struct buf conf = BUF_INIT;
+	int rc = raft_io_one_voter(facts->member_id, address, &conf, e);
 	if (rc != 0)
-		return err_set(e, E_INVALID, "make member %016llx the only one: %s", (unsigned long long)facts->member_id,
-			       raft_strerror(rc));
+		return rc;
 	o->vote.term = MAX(o->vote.term, facts->last_term) + 1;
 	o->vote.voted_for = facts->member_id;
-	struct log_entry entry = { facts->last_index + 1, o->vote.term, ENTRY_CHANGE, str_n(raw.base, raw.len) };
+	struct log_entry entry = { facts->last_index + 1, o->vote.term, ENTRY_CHANGE, buf_view(&conf) };
 	rc = raft_vote_store(o->store->disk, o->store->dir, &o->vote, e);
 	if (rc == 0 && raft_log_last(o->log) + 1 != entry.index)
 		rc = raft_log_reset(o->log, entry.index, e);
-	if (rc == 0 && raft_log_room(o->log) < log_entry_bytes(raw.len))
+	if (rc == 0 && raft_log_room(o->log) < log_entry_bytes(conf.len))
 		rc = raft_log_prepare(o->log, e);
 	if (rc == 0)
 		rc = raft_log_append(o->log, &entry, 1, e);
-	raft_free(raw.base);
 	return rc;
 }
 

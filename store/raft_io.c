@@ -364,20 +364,30 @@ static void on_trace(struct raft_tracer *t, int type, const void *info)
 		io->store->trace(io->store->trace_ctx, i->diagnostic.message);
 }
 
-static int bootstrap(struct raft_io *io, struct err *e)
+int raft_io_one_voter(uint64_t id, const char *address, struct buf *out, struct err *e)
 {
-	struct store *s = io->store;
 	struct raft_configuration conf;
 	struct raft_buffer raw = { NULL, 0 };
 	raft_configuration_init(&conf);
-	int rc = raft_configuration_add(&conf, s->member_id, s->address, RAFT_VOTER);
+	int rc = raft_configuration_add(&conf, id, address, RAFT_VOTER);
 	if (rc == 0)
 		rc = raft_configuration_encode(&conf, &raw);
 	raft_configuration_close(&conf);
 	if (rc != 0)
-		return err_set(e, E_INVALID, "make a cluster of member %llu at '%s': %s", (unsigned long long)s->member_id, s->address,
-			       raft_strerror(rc));
-	struct log_entry first = { 1, 1, ENTRY_CHANGE, str_n(raw.base, raw.len) };
+		return err_set(e, E_INVALID, "make a cluster of member %llu at '%s': %s", (unsigned long long)id, address, raft_strerror(rc));
+	(void)buf_append(out, raw.base, raw.len);
+	raft_free(raw.base);
+	return 0;
+}
+
+static int bootstrap(struct raft_io *io, struct err *e)
+{
+	struct store *s = io->store;
+	AUTO_BUF struct buf conf = BUF_INIT;
+	int rc = raft_io_one_voter(s->member_id, s->address, &conf, e);
+	if (rc != 0)
+		return rc;
+	struct log_entry first = { 1, 1, ENTRY_CHANGE, buf_view(&conf) };
 	io->vote.term = 1;
 	io->vote.voted_for = s->member_id;
 	rc = raft_vote_store(s->disk, s->dir, &io->vote, e);
@@ -385,7 +395,6 @@ static int bootstrap(struct raft_io *io, struct err *e)
 		rc = raft_log_prepare(io->log, e);
 	if (rc == 0)
 		rc = raft_log_append(io->log, &first, 1, e);
-	raft_free(raw.base);
 	io->bootstrapped = rc == 0;
 	return rc;
 }

@@ -247,48 +247,45 @@ static int write_some(void *arg, const void *data, size_t len, struct err *e)
 	return w->waiting.len < WRITE_BYTES ? 0 : flush(w, e);
 }
 
-static int write_all(struct snap_job *job, struct kv_txn *txn, struct writer *w, struct err *e)
+static int write_all(struct kv_txn *txn, const struct kv_table *const *tables, struct writer *w, struct snap_head *out, struct err *e)
 {
 	struct fsm_meta meta = { .config = BUF_INIT };
 	int rc = fsm_read_meta(txn, &meta, e);
 	struct file_head h = { .magic = SNAP_MAGIC, .version = SNAP_VERSION, .index = meta.index, .term = meta.term,
 			       .config_index = meta.config_index, .config_bytes = (uint32_t)meta.config.len };
 	h.crc = head_crc(&h, buf_view(&meta.config));
-	job->head.index = meta.index;
-	job->head.term = meta.term;
-	job->head.config_index = meta.config_index;
-	job->head.config = meta.config;                      /* moved */
+	*out = (struct snap_head){ .index = meta.index, .term = meta.term, .config_index = meta.config_index, .config = meta.config };
 	struct dump_head head = { .format = STATE_FORMAT, .index = meta.index, .term = meta.term };
 	if (rc == 0)
 		rc = write_some(w, &h, sizeof(h), e);
 	if (rc == 0)
-		rc = write_some(w, job->head.config.data, job->head.config.len, e);
+		rc = write_some(w, out->config.data, out->config.len, e);
 	if (rc == 0)
-		rc = dump_write(txn, job->tables, &head, write_some, w, e);
+		rc = dump_write(txn, tables, &head, write_some, w, e);
 	return rc == 0 ? flush(w, e) : rc;
 }
 
-static int make_checkpoint(struct snap_job *job, struct err *e)
+int snap_write(const struct disk *d, struct kv *kv, const struct kv_table *const *tables, const char *dir, struct snap_head *head,
+	       struct err *e)
 {
-	const struct disk *d = job->disk;
-	AUTO_FREE char *tmp = xasprintf("%s/checkpoint.tmp", job->dir);
-	AUTO_FREE char *path = xasprintf("%s/checkpoint", job->dir);
+	AUTO_FREE char *tmp = xasprintf("%s/checkpoint.tmp", dir);
+	AUTO_FREE char *path = xasprintf("%s/checkpoint", dir);
 	AUTO_TXN struct kv_txn *txn = NULL;
 	int fd = d->open(d->ctx, tmp, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
 		return err_sys(e, "create '%s'", tmp);
 	struct writer w = { d, fd, tmp, 0, BUF_INIT };
-	int rc = kv_begin(job->kv, false, &txn, e);
+	int rc = kv_begin(kv, false, &txn, e);
 	if (rc == 0)
-		rc = write_all(job, txn, &w, e);
+		rc = write_all(txn, tables, &w, head, e);
 	if (rc == 0 && d->sync(d->ctx, fd) != 0)
 		rc = err_sys(e, "sync '%s'", tmp);
 	d->close(d->ctx, fd);
 	buf_fini(&w.waiting);
 	if (rc == 0 && d->rename(d->ctx, tmp, path) != 0)
 		rc = err_sys(e, "rename '%s'", tmp);
-	if (rc == 0 && d->sync_dir(d->ctx, job->dir) != 0)
-		rc = err_sys(e, "sync directory '%s'", job->dir);
+	if (rc == 0 && d->sync_dir(d->ctx, dir) != 0)
+		rc = err_sys(e, "sync directory '%s'", dir);
 	if (rc != 0)
 		(void)d->remove(d->ctx, tmp);    /* gives the space back */
 	return rc;
@@ -299,7 +296,7 @@ static void snap_run(struct work *w)
 {
 	struct snap_job *job = container_of(w, struct snap_job, work);
 	AUTO_FREE char *old = xasprintf("%s/checkpoint.mdb", job->dir);
-	if (make_checkpoint(job, &job->err) == 0)
+	if (snap_write(job->disk, job->kv, job->tables, job->dir, &job->head, &job->err) == 0)
 		(void)unlink(old);               /* of format 1; a later start removes what stays */
 	pthread_mutex_lock(&job->lock);
 	job->finished = true;

@@ -455,22 +455,27 @@ static int lock_dir(struct store *s, struct err *e)
 	return 0;
 }
 
+int state_write_format(const struct disk *d, const char *dir, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/format", dir);
+	char line[FORMAT_BYTES];
+	int n = snprintf(line, sizeof(line), "dcos-node state %d\n", STATE_DIR_FORMAT);
+	return disk_write_file(d, dir, path, line, (size_t)n, e);
+}
+
 /* The file `format` is made first of all: a directory with a log and without it is not one of ours. */
 static int check_format(struct store *s, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/format", s->dir);
 	AUTO_FREE char *log = xasprintf("%s/log", s->dir);
 	AUTO_BUF struct buf text = BUF_INIT;
-	char line[FORMAT_BYTES];
 	unsigned format = 0;
 	int rc = disk_read_file(s->disk, path, FORMAT_BYTES, &text, e);
 	if (rc == E_NOTFOUND && access(log, F_OK) == 0)
 		return err_set(e, E_CORRUPT, "state directory '%s' has no file 'format'; restore it from a backup or use another directory",
 			       s->dir);
-	if (rc == E_NOTFOUND) {
-		int n = snprintf(line, sizeof(line), "dcos-node state %d\n", STATE_DIR_FORMAT);
-		return disk_write_file(s->disk, s->dir, path, line, (size_t)n, e);
-	}
+	if (rc == E_NOTFOUND)
+		return state_write_format(s->disk, s->dir, e);
 	if (rc != 0)
 		return rc;
 	if (sscanf(buf_cstr(&text), "dcos-node state %u", &format) != 1 || format == 0)
@@ -482,19 +487,25 @@ static int check_format(struct store *s, struct err *e)
 }
 
 /* dir/member: "<id, 16 hex digits>". Directories from before members had one are of member 1. */
+int state_write_member_id(const struct disk *d, const char *dir, uint64_t id, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/member", dir);
+	char line[FORMAT_BYTES];
+	int n = snprintf(line, sizeof(line), "%016llx\n", (unsigned long long)id);
+	return disk_write_file(d, dir, path, line, (size_t)n, e);
+}
+
 static int load_member_id(struct store *s, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/member", s->dir);
 	AUTO_FREE char *vote = xasprintf("%s/vote.1", s->dir);
 	AUTO_BUF struct buf text = BUF_INIT;
-	char line[FORMAT_BYTES];
 	if (s->member_id != 0)
 		return 0;
 	int rc = disk_read_file(s->disk, path, FORMAT_BYTES, &text, e);
 	if (rc == E_NOTFOUND) {
 		s->member_id = access(vote, F_OK) == 0 ? 1 : (rnd_u64(loop_rnd(s->loop)) >> 1) | 1;
-		int n = snprintf(line, sizeof(line), "%016llx\n", (unsigned long long)s->member_id);
-		return disk_write_file(s->disk, s->dir, path, line, (size_t)n, e);
+		return state_write_member_id(s->disk, s->dir, s->member_id, e);
 	}
 	unsigned long long id = 0;
 	if (rc == 0 && (sscanf(buf_cstr(&text), "%16llx", &id) != 1 || id == 0))

@@ -190,6 +190,19 @@ int store_recover(struct loop *l, const char *dir, const char *address, const st
 /* Move everything aside into dir/damaged-<unix seconds>, so that the member can join again under a new id. The store is closed. */
 int store_forget(const char *dir, struct err *e);
 
+/* ---- the whole of it ---- */
+
+struct dump_head;
+struct dump_source;
+/* The state as it is applied here. Blocks; from a worker, while the store is open. As dump_write. */
+int store_dump(struct store *s, int (*write)(void *arg, const void *data, size_t len, struct err *e), void *arg,
+	       struct dump_head *out, struct err *e);
+/*
+ * Make `dir`, which must not exist, the state directory of a cluster with one voter, known by `address`, whose log begins behind
+ * the dump. On an error the directory is as far as it came: remove it. E_CONFLICT, E_CORRUPT, E_NEWER, E_NOSPACE.
+ */
+int store_restore(const char *dir, const struct dump_source *from, const char *address, struct dump_head *out, struct err *e);
+
 /* ---- feed: changes of tables that are marked `feed`, by log index ---- */
 
 /*

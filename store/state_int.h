@@ -68,6 +68,8 @@ int fsm_reload(struct fsm *f, struct err *e);
  */
 int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e);
 extern const struct kv_table *const fsm_tables[];    /* NULL-terminated */
+/* These are the members from now on. */
+int fsm_put_config(struct kv_txn *txn, const struct log_entry *entry, struct err *e);
 extern const struct op_row fsm_ops[1];       /* the store's own commands */
 
 /* ---- once.c: commands of clients that may send them again ---- */
@@ -96,6 +98,10 @@ int feed_trim(struct kv_txn *txn, uint64_t index, struct err *e);    /* after a 
  */
 int snap_boot(struct store *s, struct err *e);
 int snap_mark_clean(struct store *s, struct err *e);
+/* A checkpoint of what kv holds, in dir; blocks, any thread. head->config becomes the caller's. */
+struct snap_head;
+int snap_write(const struct disk *d, struct kv *kv, const struct kv_table *const *tables, const char *dir, struct snap_head *head,
+	       struct err *e);
 struct snap_job;
 void snap_turn(struct store *s);             /* begin a checkpoint when the log has grown enough */
 void snap_close(struct store *s);            /* waits for a checkpoint under way */
@@ -125,6 +131,8 @@ struct raft_io;
 int raft_io_start(struct store *s, struct err *e);   /* log, vote, library; applies what is committed */
 void raft_io_turn(struct store *s);                  /* submit what was queued, begin what is due */
 void raft_io_close(struct store *s);                 /* waits for a write under way */
+/* A configuration of one voter, as it stands in the log. */
+int raft_io_one_voter(uint64_t id, const char *address, struct buf *out, struct err *e);
 bool raft_io_leads(const struct store *s);           /* elected, and everything before its term applied */
 uint64_t raft_io_term(const struct store *s);
 uint64_t raft_io_written(const struct store *s);     /* bytes of log: found at the start, and written since */
@@ -190,6 +198,8 @@ void state_unknown(struct store *s, struct command *c, const char *why);
 void state_apply(struct store *s);
 /* Apply these records from the log; they begin right after what was applied. */
 void state_apply_records(struct store *s, struct str records);
+int state_write_member_id(const struct disk *d, const char *dir, uint64_t id, struct err *e);
+int state_write_format(const struct disk *d, const char *dir, struct err *e);        /* the first file of a state directory */
 /* No way on: refuse everything from now on; logged once. */
 void state_stop(struct store *s, const struct err *e);
 void state_refuse_queue(struct store *s, const struct err *e);

@@ -12,9 +12,11 @@
 #include "net/pb_util.h"
 #include "proto/cluster.pb.h"
 #include "roles/master/adminrouter/adminrouter.h"
+#include "roles/master/backup.h"
 #include "roles/master/lead.h"
 #include "roles/master/marathon/marathon.h"
 #include "roles/master/mesos/mesos.h"
+#include "roles/master/restore.h"
 #include "roles/roles.h"
 
 #define AT(field) offsetof(struct master_config, field)
@@ -74,6 +76,7 @@ static const struct rpc_method master_methods[] = {
 	{ dcos_Method_JOIN,           "join",           on_join,           true },
 	{ dcos_Method_VIEW_SUBSCRIBE, "view-subscribe", on_view_subscribe, false },
 	{ dcos_Method_WHO_LEADS,      "who-leads",      on_who_leads,      false },
+	{ dcos_Method_BACKUP,         "backup",         backups_serve,     false },
 };
 
 static void on_rpc_closed(struct rpc_peer *p, const struct err *e)
@@ -83,6 +86,7 @@ static void on_rpc_closed(struct rpc_peer *p, const struct err *e)
 	view_serve_closed(m->node.view, p);
 	lead_peer_closed(m->lead, p);
 	mesos_agent_gone(m->mesos, p);
+	backups_gone(m->backups, p);
 }
 
 /* ---- leading ---- */
@@ -114,7 +118,7 @@ static void on_role(void *arg, bool leads)
 static int open_store(struct master *m, struct err *e)
 {
 	AUTO_FREE char *dir = node_path(&m->node, "master");
-	struct store_config c = { .dir = dir, .member_id = 1, .address = m->node.identity.name };
+	struct store_config c = { .dir = dir, .address = m->node.identity.name };
 	int rc = node_mkdirs(dir, 0700, e);
 	return rc != 0 ? rc : store_open(m->node.loop, &c, &m->store, e);
 }
@@ -155,7 +159,9 @@ static int listen_all(struct master *m, struct listeners *ls, struct err *e)
 
 static int start(struct master *m, struct listeners *ls, struct err *e)
 {
-	int rc = identity_master(&m->node, e);
+	int rc = restore_check(&m->node, e);
+	if (rc == 0)
+		rc = identity_master(&m->node, e);
 	if (rc == 0)
 		rc = node_open_view(&m->node, e);
 	if (rc == 0)
@@ -169,6 +175,7 @@ static int start(struct master *m, struct listeners *ls, struct err *e)
 	m->mesos = mesos_new(m);
 	m->marathon = marathon_new(m);
 	m->adminrouter = adminrouter_new(m);
+	m->backups = backups_new(m);
 	store_on_role(m->store, on_role, m);
 	rc = listen_all(m, ls, e);
 	if (rc == 0)
@@ -187,6 +194,7 @@ static void stop(struct master *m, struct listeners *ls)
 	http_server_free(ls->mesos);
 	rpc_server_free(ls->rpc);
 	lead_free(m->lead);
+	backups_free(m->backups);
 	adminrouter_free(m->adminrouter);
 	marathon_free(m->marathon);
 	mesos_free(m->mesos);

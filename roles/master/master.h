@@ -8,6 +8,7 @@
 struct mesos;
 struct marathon;
 struct adminrouter;
+struct backups;
 struct lead;
 
 struct master_config {
@@ -27,6 +28,7 @@ struct master {
 	struct marathon *marathon;
 	struct adminrouter *adminrouter;
 	struct lead *lead;
+	struct backups *backups;
 	char id[37];                   /* uuid of this master's life, prefix of agent and framework ids */
 	bool leads;
 	int64_t elected_unix_us;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Secrets sealed with a passphrase, for files that leave the machine, and digests of what comes in pieces. Layout: seal.c. */
+#pragma once
+
+#include "net/base/buf.h"
+#include "net/base/err.h"
+#include "net/base/str.h"
+
+/*
+ * Append `plain`, sealed, to out. `bound` is not in it but has to be the same at opening. Takes half a second on purpose: each
+ * guess at a passphrase costs as much.
+ */
+int seal_write(struct str passphrase, struct str bound, struct str plain, struct buf *out, struct err *e);
+/* Append what was sealed to out. E_DENIED: another passphrase, or changed bytes; E_MALFORMED; E_NEWER. */
+int seal_open(struct str passphrase, struct str bound, struct str sealed, struct buf *out, struct err *e);
+
+/* SHA-256 of a stream. */
+struct digest;
+struct digest *digest_new(void);
+void digest_add(struct digest *d, const void *data, size_t len);
+void digest_end(struct digest *d, uint8_t out[32]);      /* frees d */
+void digest_free(struct digest *d);                      /* NULL ok */
