@@ -181,7 +181,14 @@ struct proxy_spec {
 	const char *const *headers;    /* "Name: value" to add or to put in place of the client's, NULL-terminated; may be NULL */
 	int64_t timeout_us;            /* to the head of the answer; 0: 10 minutes */
 	int64_t connect_timeout_us;    /* 0: 10 s */
+	/*
+	 * Instead of the 502 or 504: no answer came, and the request has no body.
+	 * r is to be answered or sent again. sent: the server may have seen it. NULL: answer.
+	 */
+	void (*failed)(struct http_req *r, void *failed_arg, bool sent, const struct err *e);
+	void *failed_arg;
 };
+void http_proxy_answer_failure(struct http_req *r, bool sent, const struct err *e);
 /* Header of a proxy's 502 or 504 when the server behind it cannot have seen the request: it may be sent again, whatever it does. */
 #define HTTP_NOT_SENT "Dcos-Not-Sent"
 void http_proxy(struct http_req *r, const struct proxy_spec *spec);

@@ -13,6 +13,8 @@ struct proxy {
 	struct http_req *r;             /* the client; NULL once answered or gone */
 	struct http_call *call;         /* the server; NULL once over */
 	char *rewrite_from, *rewrite_to;
+	void (*failed)(struct http_req *r, void *failed_arg, bool sent, const struct err *e);
+	void *failed_arg;
 	bool answered;                  /* the head has been passed on */
 };
 
@@ -273,6 +275,13 @@ static void proxy_on_drained(struct http_req *r)
 	http_call_pause(p->call, false);
 }
 
+void http_proxy_answer_failure(struct http_req *r, bool sent, const struct err *e)
+{
+	if (!sent)
+		http_set_header(r, HTTP_NOT_SENT, "true");
+	http_reply_message(r, e->code == E_TIMEOUT ? 504 : 502, "%s", e->text);
+}
+
 static void proxy_on_done(struct http_call *c, const struct http_answer *a, const struct err *e)
 {
 	struct proxy *p = http_call_arg(c);
@@ -282,10 +291,12 @@ static void proxy_on_done(struct http_call *c, const struct http_answer *a, cons
 		http_stream_end(r);
 	} else if (p->answered) {
 		http_stream_abort(r);
+	} else if (p->failed) {
+		r->gone = NULL;
+		r->drained = NULL;
+		p->failed(r, p->failed_arg, a->sent, e);
 	} else {
-		if (!a->sent)
-			http_set_header(r, HTTP_NOT_SENT, "true");
-		http_reply_message(r, e->code == E_TIMEOUT ? 504 : 502, "%s", e->text);
+		http_proxy_answer_failure(r, a->sent, e);
 	}
 	proxy_free(p);
 }
@@ -302,6 +313,8 @@ void http_proxy(struct http_req *r, const struct proxy_spec *spec)
 	p->r = r;
 	p->rewrite_from = spec->rewrite_from ? xstrdup(spec->rewrite_from) : NULL;
 	p->rewrite_to = spec->rewrite_from ? xstrdup(spec->rewrite_to) : NULL;
+	p->failed = length == 0 ? spec->failed : NULL;
+	p->failed_arg = spec->failed_arg;
 	sock_addr_text(spec->to, to);
 	bool local = spec->to->sa.sa_family == AF_UNIX;
 	struct http_call_spec call = {

@@ -16,6 +16,8 @@
 #include "roles/leader.h"
 
 #define CONNECT_TIMEOUT_US SEC               /* to the leader's ports: one that is cut off soon leads no longer */
+#define RESEND_US (20 * MSEC)                /* between tries of one HTTP request */
+#define CONNECT_US (2 * SEC)
 #define HOLD_US SEC                          /* an asking process tries another master then */
 
 struct lead {
@@ -42,6 +44,7 @@ struct held_request {                        /* in the request's arena */
 	struct http_req *req;
 	struct loop_timer timer;
 	void (*fn)(struct http_req *r), (*late)(struct http_req *r);
+	void *user;                          /* r->user for them */
 };
 
 /* ---- facts ---- */
@@ -175,7 +178,7 @@ static void request_go(struct held_request *h, void (*fn)(struct http_req *r))
 	loop_timer_stop(&h->timer);
 	list_remove(&h->link);
 	r->gone = NULL;
-	r->user = NULL;
+	r->user = h->user;
 	fn(r);
 }
 
@@ -192,29 +195,88 @@ static void on_request_gone(struct http_req *r)
 	list_remove(&h->link);
 }
 
-void lead_wait(struct lead *l, struct http_req *r, void (*fn)(struct http_req *r), void (*late)(struct http_req *r))
+/* Until somebody leads: fn; but no longer than wait_us: late. fn NULL: for wait_us in any case. */
+static void hold_request(struct lead *l, struct http_req *r, void (*fn)(struct http_req *r), void (*late)(struct http_req *r),
+			 void *user, int64_t wait_us)
 {
 	struct held_request *h = arena_new(&r->arena, struct held_request);
-	*h = (struct held_request){ .req = r, .fn = fn, .late = late };
+	*h = (struct held_request){ .req = r, .fn = fn, .late = late, .user = user };
+	list_init(&h->link);
 	r->user = h;
 	r->gone = on_request_gone;
-	list_push(&l->requests, &h->link);
-	loop_timer_start(l->master->node.loop, &h->timer, LEAD_WAIT_US, on_request_late);
+	if (fn)
+		list_push(&l->requests, &h->link);
+	loop_timer_start(l->master->node.loop, &h->timer, wait_us, on_request_late);
 }
 
-void lead_proxy(struct lead *l, struct http_req *r, const struct lead_facts *f, uint16_t port, const char *path_and_query,
-		const char *const *headers)
+void lead_wait(struct lead *l, struct http_req *r, void (*fn)(struct http_req *r), void (*late)(struct http_req *r))
 {
-	struct sock_addr to;
-	struct err e = { 0 };
-	(void)l;
-	if (sock_addr_parse(&to, f->ip, port, &e) != 0) {
-		http_reply_err(r, &e);
+	hold_request(l, r, fn, late, NULL, LEAD_WAIT_US);
+}
+
+/* ---- to the leader ---- */
+
+/* A request on its way, in its arena. */
+struct errand {
+	struct lead *lead;
+	struct lead_service to;
+	int64_t until_us;                    /* it is sent again until then; 0: it has not failed yet */
+};
+
+static void errand_go(struct http_req *r);
+
+static void errand_on_pause(struct http_req *r)
+{
+	struct errand *e = r->user;
+	struct lead_facts f;
+	if (lead_now(e->lead, &f))
+		errand_go(r);
+	else
+		hold_request(e->lead, r, errand_go, e->to.late, e, MAX(e->until_us - loop_now_us(r->loop), (int64_t)0));
+}
+
+static void errand_failed(struct http_req *r, void *arg, bool sent, const struct err *why)
+{
+	struct errand *e = arg;
+	int64_t now_us = loop_now_us(r->loop);
+	if (e->until_us == 0)
+		e->until_us = now_us + LEAD_WAIT_US;
+	if ((sent && r->method != GET) || now_us >= e->until_us) {
+		http_proxy_answer_failure(r, sent, why);
 		return;
 	}
-	struct proxy_spec spec = { .to = &to, .path_and_query = path_and_query, .headers = headers,
-				   .connect_timeout_us = CONNECT_TIMEOUT_US };
-	http_proxy(r, &spec);
+	/* We may not know yet that it is dead. */
+	hold_request(e->lead, r, NULL, errand_on_pause, e, RESEND_US);
+}
+
+static void errand_go(struct http_req *r)
+{
+	struct errand *e = r->user;
+	struct lead_facts f;
+	struct sock_addr addr;
+	struct err why = { 0 };
+	bool known = lead_now(e->lead, &f);
+	if (known && f.self) {
+		e->to.local(r);
+	} else if (!known) {
+		hold_request(e->lead, r, errand_go, e->to.late, e, LEAD_WAIT_US);
+	} else if (sock_addr_parse(&addr, f.ip, e->to.port == LEAD_MESOS ? f.mesos_port : f.marathon_port, &why) != 0) {
+		http_reply_err(r, &why);
+	} else {
+		struct proxy_spec spec = {
+			.to = &addr, .path_and_query = e->to.path_and_query, .headers = e->to.headers, .failed = errand_failed,
+			.failed_arg = e, .connect_timeout_us = CONNECT_US,
+		};
+		http_proxy(r, &spec);
+	}
+}
+
+void lead_proxy(struct lead *l, struct http_req *r, const struct lead_service *to)
+{
+	struct errand *e = arena_new(&r->arena, struct errand);
+	*e = (struct errand){ .lead = l, .to = *to };
+	r->user = e;
+	errand_go(r);
 }
 
 /* ---- change ---- */

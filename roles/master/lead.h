@@ -31,9 +31,18 @@ bool lead_now(const struct lead *l, struct lead_facts *out);
 /* Hold r until somebody is known to lead: then fn(r); or for LEAD_WAIT_US: then late(r). r->user is ours meanwhile. */
 #define LEAD_WAIT_US (2500 * MSEC)           /* Marathon's ten looks */
 void lead_wait(struct lead *l, struct http_req *r, void (*fn)(struct http_req *r), void (*late)(struct http_req *r));
-/* Send r, whose body has not been read, to `port` of the leader f as `path_and_query`; headers as in struct proxy_spec. */
-void lead_proxy(struct lead *l, struct http_req *r, const struct lead_facts *f, uint16_t port, const char *path_and_query,
-		const char *const *headers);
+/*
+ * Send r to a service of the leader, another master, as lead_now said. When that one dies in the middle, what can be repeated
+ * without harm is sent to the next one: then, if that is us, `local`; if there is none in time, `late`.
+ * path_and_query, headers (as in struct proxy_spec) and their strings: in r's arena.
+ */
+struct lead_service {
+	enum { LEAD_MESOS, LEAD_MARATHON } port;
+	const char *path_and_query;
+	const char *const *headers;
+	void (*local)(struct http_req *r), (*late)(struct http_req *r);
+};
+void lead_proxy(struct lead *l, struct http_req *r, const struct lead_service *to);
 
 /* RPC: WHO_LEADS, and the end of a connection. */
 void lead_serve(struct lead *l, struct rpc_peer *p, struct rpc_req *req, struct str payload);

@@ -79,8 +79,9 @@ static void to_mesos(struct http_req *r)
 	} else if (str_eq(http_req_header(r, FORWARDED), STR("true"))) {
 		no_mesos_leader(r);          /* each of us believes that the other leads */
 	} else {
-		const char *const headers[] = { FORWARDED ": true", NULL };
-		lead_proxy(lead, r, &f, f.mesos_port, raw_rest(r, 1), headers);
+		static const char *const headers[] = { FORWARDED ": true", NULL };
+		struct lead_service to = { LEAD_MESOS, raw_rest(r, 1), headers, to_mesos, no_mesos_leader };
+		lead_proxy(lead, r, &to);
 	}
 }
 

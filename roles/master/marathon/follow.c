@@ -59,12 +59,12 @@ static void pass_on(struct http_req *r)
 		http_reply_message(r, 502, "Detected proxying loop.");
 	} else {
 		struct str seen = http_req_header(r, VIA);
-		const char *const headers[] = {
-			seen.p ? arena_printf(&r->arena, VIA ": " STR_FMT ", %s", STR_ARG(seen), self) : arena_printf(&r->arena, VIA ": %s", self),
-			NULL,
-		};
+		const char **headers = arena_array(&r->arena, const char *, 2);     /* ends with NULL */
+		headers[0] = seen.p ? arena_printf(&r->arena, VIA ": " STR_FMT ", %s", STR_ARG(seen), self)
+				    : arena_printf(&r->arena, VIA ": %s", self);
+		struct lead_service to = { LEAD_MARATHON, target_of(r), headers, pass_on, nobody_leads };
 		http_set_header(r, VIA, "%s", self);
-		lead_proxy(m->lead, r, &f, f.marathon_port, target_of(r), headers);
+		lead_proxy(m->lead, r, &to);
 	}
 }
 
