@@ -238,6 +238,10 @@ static void receive_run(struct raft_io *io, struct raft_message *m, struct comma
 	free(a->entries);
 }
 
+/*
+ * A member that has applied no configuration yet takes committed entries only: the library (0.22.1) cannot take back a
+ * configuration when there is none before it.
+ */
 static void receive_append(struct raft_io *io, const raft_Frame *f, struct raft_message *m)
 {
 	struct raft_append_entries *a = &m->append_entries;
@@ -248,6 +252,8 @@ static void receive_append(struct raft_io *io, const raft_Frame *f, struct raft_
 	*a = (struct raft_append_entries){ .term = f->term, .prev_log_index = f->index, .prev_log_term = f->index_term,
 					   .leader_commit = f->commit };
 	while (count < WIRE_ENTRIES_MAX && log_record_next(&rest, &entry) && raft_io_room(io, records.len - rest.len)) {
+		if (io->raft.configuration_committed_index == 0 && entry.index > f->commit)
+			break;
 		cmds[count] = command_new(entry.data, entry.type);
 		cmds[count]->index = entry.index;
 		cmds[count++]->term = entry.term;

@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#include "store/raft_int.h"
+
 #define START_US (30 * SEC)
 #define HEAL_US (60 * SEC)
 
@@ -18,12 +20,14 @@ static struct member *any(struct sim *s) { return sim_running(s, rnd_below(&s->r
 
 static int64_t draw_us(struct sim *s, int64_t max) { return 1 + (int64_t)rnd_below(&s->rnd, (uint64_t)max); }
 
-/* All wanted members are in, and nobody else: one of them may be lost. */
+/* All wanted members are in for good, and nobody else: one of them may be lost. */
 static bool whole(struct sim *s)
 {
 	struct member *leader = sim_leader(s);
 	struct store_member list[STORE_MEMBERS_MAX];
 	size_t count = leader ? store_members(leader->store, list) : 0, found = 0, wanted = 0, voters = 0;
+	if (!leader || leader->store->raft->raft.configuration_uncommitted_index != 0)
+		return false;
 	for (size_t i = 0; i < s->member_count; i++) {
 		if (s->members[i].flipped)
 			return false;
@@ -34,7 +38,7 @@ static bool whole(struct sim *s)
 		for (size_t k = 0; k < s->member_count; k++)
 			found += s->members[k].wanted && s->members[k].id == list[i].id;
 	}
-	return leader && found == wanted && count == wanted && voters >= wanted - (wanted % 2 == 0);
+	return found == wanted && count == wanted && voters >= wanted - (wanted % 2 == 0);
 }
 
 static void break_crash(struct sim *s)
