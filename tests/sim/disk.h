@@ -10,7 +10,7 @@
 #include "net/base/rnd.h"
 #include "store/disk.h"
 
-#define DISK_SIM_FILES 64
+#define DISK_SIM_FILES 256
 #define DISK_SIM_OPEN 64
 #define DISK_SIM_NAMES 256
 
