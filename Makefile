@@ -271,6 +271,8 @@ soak: $(B)/musl/unit                         ## random tests TEST_SCALE (100) ti
 	$(Q)TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit
 san: $(B)/san/unit $(B)/san/dcos-node $(D)/.packages-test    ## the same tests under AddressSanitizer and UBSan (glibc)
 	$(Q)ASAN_OPTIONS=allow_user_segv_handler=0 DCOS_NODE=$(abspath $(B)/san/dcos-node) tests/run $(B)/san/unit $(E2E)
+mutants:                                     ## plant bugs one at a time (MUTANTS="NAME..." for some), see that the tests find them
+	$(Q)tests/mutants/run tests/mutants/store.list $(B)/mutants $(D) $(MUTANTS)
 fuzz-%: $(B)/fuzz/%                          ## run tests/fuzz/NAME.c for FUZZ_SECONDS (60)
 	$(Q)mkdir -p $(B)/corpus/$*
 	$(Q)$< -max_total_time=$(or $(FUZZ_SECONDS),60) -timeout=5 -rss_limit_mb=2048 -print_final_stats=1 \

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "net/base/time.h"
+#include "store/raft_wire.h"
 #include "store/state.h"
 #include "tests/lib/test.h"
 
@@ -12,7 +13,7 @@
 
 static const struct kv_table words = { .name = "words", .version = 1, .feed = true };
 static const struct kv_table *const tables[] = { &words, NULL };
-enum { OP_APPEND = 1000 };
+enum { OP_APPEND = 1000, OP_REMOVE, OP_ONLY_EMPTY };
 
 /* "key=text": append the text to what stands there; the reply is all of it. */
 static int apply_append(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
@@ -29,7 +30,27 @@ static int apply_append(struct kv_txn *txn, struct str payload, const struct op_
 	return kv_put(txn, &words, key, buf_view(reply), e);
 }
 
-static const struct op_row ops[] = { { OP_APPEND, "APPEND", 1, apply_append } };
+static int apply_remove(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
+{
+	(void)ctx, (void)reply;
+	return kv_del(txn, &words, payload, e);
+}
+
+/* Append, but refuse when something stood there. */
+static int apply_only_empty(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
+{
+	int rc = apply_append(txn, payload, ctx, reply, e);
+	const char *equals = memchr(payload.p, '=', payload.len);
+	if (rc == 0 && reply->len != (size_t)(payload.p + payload.len - equals - 1))
+		rc = err_set(e, E_CONFLICT, "something stands there");
+	return rc;
+}
+
+static const struct op_row ops[] = {
+	{ OP_APPEND,     "APPEND",     1, apply_append },
+	{ OP_REMOVE,     "REMOVE",     1, apply_remove },
+	{ OP_ONLY_EMPTY, "ONLY_EMPTY", 1, apply_only_empty },
+};
 
 struct frame {
 	int from, to;
@@ -196,12 +217,17 @@ static void freshened(struct store_fresh *f, const struct err *e)
 	a->err = *e;
 }
 
-static struct answer append(int n, const char *text)
+static struct answer once(int n, uint32_t op, const char *text, uint64_t client, uint64_t serial)
 {
 	struct answer a = { 0 };
-	store_propose(members[n].store, OP_APPEND, str_of(text), 30 * SEC, &a.p, answered);
+	store_propose_once(members[n].store, op, str_of(text), client, serial, 30 * SEC, &a.p, answered);
 	UNTIL(a.done);
 	return a;
+}
+
+static struct answer append(int n, const char *text)
+{
+	return once(n, OP_APPEND, text, 0, 0);
 }
 
 static struct answer add(int n)
@@ -399,25 +425,30 @@ TEST(quorum, a_leader_that_was_cut_off_gives_no_fresh_read)
 TEST(quorum, a_command_sent_again_to_the_next_leader_is_done_once)
 {
 	cluster(3);
-	struct answer first = { 0 }, again = { 0 }, older = { 0 };
-	store_propose_once(members[1].store, OP_APPEND, STR("a=1"), 77, 5, 10 * SEC, &first.p, answered);
-	UNTIL(first.done);
+	EQ_STR(once(1, OP_APPEND, "a=1", 77, 5).reply, "1");
 	stop(1);
 	UNTIL(leader() > 1);
-	store_propose_once(members[leader()].store, OP_APPEND, STR("a=1"), 77, 5, 10 * SEC, &again.p, answered);
-	UNTIL(again.done);
-	EQ_STR(again.err.text, "");
-	EQ_STR(again.reply, "1");
+	EQ_STR(once(leader(), OP_APPEND, "a=1", 77, 5).reply, "1");
 	EQ_STR(word(leader(), "a"), "1");
-	store_propose_once(members[leader()].store, OP_APPEND, STR("a=9"), 77, 4, 10 * SEC, &older.p, answered);
-	UNTIL(older.done);
-	EQ_INT(older.err.code, E_CONFLICT);
+	EQ_INT(once(leader(), OP_APPEND, "a=9", 77, 4).err.code, E_CONFLICT);
+	close_all();
+}
+
+TEST(quorum, a_refused_command_leaves_nothing_and_is_refused_again)
+{
+	cluster(1);
+	(void)append(1, "a=1");
+	EQ_STR(once(1, OP_ONLY_EMPTY, "a=2", 77, 1).err.text, "something stands there");
+	EQ_STR(word(1, "a"), "1");
+	EQ_INT(once(1, OP_REMOVE, "a", 0, 0).err.code, 0);
+	EQ_STR(once(1, OP_ONLY_EMPTY, "a=2", 77, 1).err.text, "something stands there");
+	EQ_STR(once(1, OP_ONLY_EMPTY, "a=3", 77, 2).reply, "3");
 	close_all();
 }
 
 static bool collect(void *arg, const struct feed_change *c)
 {
-	(void)buf_printf(arg, "%.*s ", (int)c->key.len, c->key.p);
+	(void)buf_printf(arg, "%.*s%s ", (int)c->key.len, c->key.p, c->value.p ? "" : "-");
 	return true;
 }
 
@@ -440,5 +471,59 @@ TEST(quorum, the_feed_goes_on_on_another_member)
 			(void)append(1, "c=1");
 	}
 	EQ_STR(buf_cstr(&seen), "a b | c | ");
+	close_all();
+}
+
+TEST(quorum, the_feed_tells_of_every_put_and_removal)
+{
+	cluster(1);
+	AUTO_BUF struct buf seen = BUF_INIT;
+	AUTO_TXN struct kv_txn *txn = NULL;
+	struct err e = { 0 };
+	uint64_t reached = 0;
+	(void)append(1, "a=1");
+	(void)append(1, "b=1");
+	(void)once(1, OP_REMOVE, "a", 0, 0);
+	EQ_INT(store_read(members[1].store, &txn, &e), 0);
+	EQ_INT(store_feed(txn, 0, collect, &seen, &reached, &e), 0);
+	EQ_STR(buf_cstr(&seen), "a- b a- ");
+	EQ_INT(reached, store_applied(members[1].store));
+	EQ_INT(store_feed(txn, reached - 1, collect, &seen, &reached, &e), 0);
+	EQ_STR(buf_cstr(&seen), "a- b a- a- ");
+	kv_abort(MOVE(txn));
+	close_all();
+}
+
+/* Take the next frame from one member to another off the network. */
+static struct frame capture(int from, int to)
+{
+	for (int i = 0; i < 1000; i++, millisecond())
+		for (size_t k = 0; k < frame_count; k++)
+			if (frames[k].from == from && frames[k].to == to)
+				return frames[k];
+	FAIL("no frame from %d to %d", from, to);
+	return (struct frame){ 0 };
+}
+
+TEST(quorum, frames_of_strangers_are_refused)
+{
+	cluster(3);
+	struct err e = { 0 };
+	struct frame f = capture(1, 2);
+	struct str bytes = str_n((const char *)f.data, f.len);
+	EQ_INT(store_receive(members[2].store, "key9", bytes, &e), E_DENIED);
+	HAS(e.text, "speaks with key key9, but has key key1");
+	EQ_INT(store_receive(members[3].store, "key1", bytes, &e), E_DENIED);
+	HAS(e.text, "is for member");
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	AUTO_BUF struct buf other = BUF_INIT;
+	raft_Frame frame;
+	EQ_INT(wire_read(&arena, bytes, &frame, &e), 0);
+	frame.cluster_id = "another";
+	EQ_INT(wire_write(&frame, &other, &e), 0);
+	EQ_INT(store_receive(members[2].store, "key1", buf_view(&other), &e), E_DENIED);
+	HAS(e.text, "comes from cluster another");
+	EQ_INT(store_receive(members[2].store, "key1", str_n(bytes.p, bytes.len - 1), &e), E_MALFORMED);
+	EQ_INT(store_receive(members[2].store, "key1", STR(""), &e), E_MALFORMED);
 	close_all();
 }
