@@ -26,7 +26,6 @@
 #define LIMIT_RPC_CALLS            10000               /* unanswered calls on one connection */
 #define LIMIT_MASTERS              15                  /* rows of masters: voters, learners and those being replaced */
 #define LIMIT_MASTER_TOKENS        64                  /* tokens for masters that are not expired */
-#define LIMIT_LEADER_WAITS         4096                /* questions for a leader that wait until there is one; others are told to come again */
 #define LIMIT_RECORD_BYTES         (16 * 1024 * 1024)  /* one RecordIO record */
 #define LIMIT_OP_BYTES             (4 * 1024 * 1024)   /* one replicated command */
 #define LIMIT_DUMP_ROW_BYTES       (32 * 1024 * 1024)  /* one stored value in a dump: several commands may have built it */

@@ -14,6 +14,7 @@
 #include "net/base/log.h"
 #include "net/pb_util.h"
 #include "proto/cluster.pb.h"
+#include "roles/known_masters.h"
 
 #define BACKOFF_MIN_US (5 * MSEC)
 #define BACKOFF_MAX_US SEC
@@ -86,10 +87,25 @@ static void keep_facts(struct leader *l, const dcos_Leader *answer)
 	l->facts.id = arena_strdup(a, answer->id ? answer->id : "");
 }
 
+/* For the next start, when the masters of our flags may be dead. */
+static void remember(struct leader *l, const dcos_Leader *answer)
+{
+	struct sock_addr all[KNOWN_MASTERS_MAX];
+	struct err e;
+	size_t count = 0;
+	for (size_t i = 0; i < answer->masters_count && count < KNOWN_MASTERS_MAX; i++) {
+		const dcos_MasterAddress *m = &answer->masters[i];
+		if (m->ip && m->rpc_port <= UINT16_MAX && sock_addr_parse(&all[count], m->ip, (uint16_t)m->rpc_port, &e) == 0)
+			count++;
+	}
+	known_masters_write(l->node, all, count);
+}
+
 static void go_up(struct leader *l, const dcos_Leader *answer)
 {
 	char where[SOCK_ADDR_TEXT];
 	keep_facts(l, answer);
+	remember(l, answer);
 	sock_addr_text(&l->target, where);
 	LOG(INFO, "following the leading master", "at=%s", where);
 	l->is_up = true;
@@ -199,15 +215,23 @@ static void on_delta(struct rpc_peer *p, struct rpc_req *req, struct str payload
 		view_on_delta(l->node->view, p, payload);
 }
 
+/* The next one of all that we were told of, now or in an earlier life. */
+static int pick_master(struct leader *l, struct err *e)
+{
+	struct sock_addr all[KNOWN_MASTERS_MAX];
+	size_t count = known_masters_read(l->node, all);
+	for (size_t i = 0; i < count; i++) {
+		l->target = all[l->next_master++ % count];
+		if (!is_own(l, &l->target))
+			return 0;
+	}
+	return err_set(e, E_USAGE, "no master is known; give one with --masters");
+}
+
 static void connect_now(struct leader *l)
 {
 	struct err e = { 0 };
-	size_t left = node_master_count(l->node);
-	int rc = 0;
-	if (!l->redirected)
-		do
-			rc = node_master_addr(l->node, l->next_master++, &l->target, &e);
-		while (rc == 0 && is_own(l, &l->target) && --left > 0);
+	int rc = l->redirected ? 0 : pick_master(l, &e);
 	if (rc != 0 || is_own(l, &l->target)) {
 		again(l, &e);
 		return;
@@ -262,11 +286,18 @@ void leader_stop(struct leader *l)
 
 const dcos_Leader *leader_facts(const struct leader *l) { return l && l->is_up ? &l->facts : NULL; }
 
-void leader_hurry(struct leader *l)
+void leader_point(struct leader *l, const struct sock_addr *to)
 {
+	char now[SOCK_ADDR_TEXT], next[SOCK_ADDR_TEXT];
+	sock_addr_text(&l->target, now);
+	sock_addr_text(to, next);
+	if (is_own(l, to) || (l->peer && strcmp(now, next) == 0))
+		return;
+	disconnect(l);
+	l->target = *to;
+	l->redirected = true;
 	l->backoff_us = BACKOFF_MIN_US;
-	if (!l->peer)
-		loop_timer_start(l->node->loop, &l->retry, 0, on_retry);
+	loop_timer_start(l->node->loop, &l->retry, 0, on_retry);
 }
 
 struct rpc_peer *leader_peer(struct leader *l) { return l->is_up ? l->peer : NULL; }

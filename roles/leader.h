@@ -20,8 +20,8 @@ struct leader_events {
 struct leader *leader_start(struct node *n, const struct rpc_method *methods, size_t count, const struct leader_events *ev, void *arg);
 /* A master that does not lead: follows for the whole view, and does not dial `own`, its own RPC address. */
 struct leader *leader_start_master(struct node *n, const struct sock_addr *own, const struct leader_events *ev, void *arg);
-/* Who leads has changed, they say: do not wait for the backoff. */
-void leader_hurry(struct leader *l);
+/* That one leads, says who knows: follow it at once. */
+void leader_point(struct leader *l, const struct sock_addr *to);
 /* What the leader said of itself, until it is no longer followed; NULL while there is none. */
 const dcos_Leader *leader_facts(const struct leader *l);
 void leader_stop(struct leader *l);                     /* NULL ok */

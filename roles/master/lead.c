@@ -14,6 +14,7 @@
 #include "net/base/log.h"
 #include "net/pb_util.h"
 #include "roles/leader.h"
+#include "roles/master/quorum.h"
 
 #define CONNECT_TIMEOUT_US SEC               /* to the leader's ports: one that is cut off soon leads no longer */
 #define RESEND_US (20 * MSEC)                /* between tries of one HTTP request */
@@ -88,8 +89,10 @@ static void answer(const struct lead *l, struct rpc_req *req, int64_t spread)
 	AUTO_BUF struct buf out = BUF_INIT;
 	struct err e = { 0 };
 	struct lead_facts f;
+	AUTO_ARENA struct arena arena = ARENA_INIT;
 	dcos_Leader a = { .has_self = true, .self = l->leads, .has_term = true, .term = store_term(l->master->store) };
 	if (lead_now(l, &f)) {
+		quorum_addresses(l->master->quorum, &arena, &a);
 		a.ip = (char *)f.ip;
 		a.hostname = (char *)f.hostname;
 		a.id = (char *)f.id;
@@ -320,7 +323,7 @@ static void follow(struct lead *l)
 	struct master *m = l->master;
 	struct sock_addr own;
 	struct err e = { 0 };
-	if (l->leader || node_master_count(&m->node) == 0)
+	if (l->leader)
 		return;
 	if (sock_addr_parse(&own, m->node.ip, m->config.rpc_port, &e) != 0)
 		LOG(ERROR, "this master cannot follow", "reason=%s", e.text);
@@ -346,10 +349,10 @@ void lead_set(struct lead *l, bool leads)
 	tell(l);
 }
 
-void lead_changed(struct lead *l)
+void lead_changed(struct lead *l, const struct sock_addr *to)
 {
 	if (l->leader)
-		leader_hurry(l->leader);
+		leader_point(l->leader, to);
 }
 
 /* ---- life ---- */

@@ -23,8 +23,8 @@ void lead_free(struct lead *l);
 void lead_start(struct lead *l);
 /* From store_on_role, before (leads: after) the subsystems hear of it. */
 void lead_set(struct lead *l, bool leads);
-/* The store says that its leader has changed. */
-void lead_changed(struct lead *l);
+/* The store says that the master there leads. */
+void lead_changed(struct lead *l, const struct sock_addr *to);
 
 /* False: nobody is known to lead. */
 bool lead_now(const struct lead *l, struct lead_facts *out);

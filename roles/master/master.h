@@ -10,6 +10,8 @@ struct marathon;
 struct adminrouter;
 struct backups;
 struct lead;
+struct quorum;
+struct listeners;
 
 struct master_config {
 	struct node_config common;     /* first */
@@ -29,7 +31,10 @@ struct master {
 	struct adminrouter *adminrouter;
 	struct lead *lead;
 	struct backups *backups;
+	struct quorum *quorum;
 	char id[37];                   /* uuid of this master's life, prefix of agent and framework ids */
 	bool leads;
 	int64_t elected_unix_us;
+	char **argv;                   /* as it was started; borrowed */
+	struct listeners *listeners;   /* master.c */
 };

@@ -6,6 +6,7 @@
 #include "roles/master/master.h"
 
 struct marathon;
+extern const struct kv_table *const marathon_tables[];     /* of the replicated state */
 /* Registers its tables and commands; call before store_start and after mesos_new. */
 struct marathon *marathon_new(struct master *m);
 void marathon_free(struct marathon *ma);

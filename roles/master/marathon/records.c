@@ -15,7 +15,7 @@ static const struct kv_table version_table = { .name = "marathon_app_versions", 
 static const struct kv_table instance_table = { .name = "marathon_instances", .version = 1 };
 static const struct kv_table failure_table = { .name = "marathon_failures", .version = 1 };
 static const struct kv_table deployment_table = { .name = "marathon_deployments", .version = 1 };
-static const struct kv_table *const tables[] = {
+const struct kv_table *const marathon_tables[] = {
 	&meta_table, &app_table, &version_table, &instance_table, &failure_table, &deployment_table, NULL,
 };
 
@@ -149,7 +149,7 @@ static const struct op_row ops[] = {
 	{ rec_Op_OP_MARATHON,  "marathon",           1, apply_marathon },
 };
 
-void records_register(struct marathon *ma) { store_register(ma->store, tables, ops, ARRAY_LEN(ops), ma); }
+void records_register(struct marathon *ma) { store_register(ma->store, marathon_tables, ops, ARRAY_LEN(ops), ma); }
 
 static void propose_instances(struct marathon *ma, const rec_Instances *c)
 {

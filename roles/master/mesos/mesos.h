@@ -25,6 +25,7 @@ struct sched_sink {
 	void *arg;
 };
 
+extern const struct kv_table *const mesos_tables[];        /* of the replicated state */
 /* Registers its tables and commands with m->store; call before store_start. */
 struct mesos *mesos_new(struct master *m);
 void mesos_free(struct mesos *ms);

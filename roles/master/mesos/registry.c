@@ -12,7 +12,7 @@ const struct kv_table registry_agents = { .name = "mesos.agents", .version = 1 }
 const struct kv_table registry_frameworks = { .name = "mesos.frameworks", .version = 1 };
 const struct kv_table registry_intents = { .name = "mesos.intents", .version = 1 };
 static const struct kv_table registry_counters = { .name = "mesos.counters", .version = 1 };
-static const struct kv_table *const tables[] = { &registry_agents, &registry_frameworks, &registry_intents, &registry_counters, NULL };
+const struct kv_table *const mesos_tables[] = { &registry_agents, &registry_frameworks, &registry_intents, &registry_counters, NULL };
 
 static int put_agent(struct kv_txn *txn, struct str payload, const struct op_ctx *ctx, struct buf *reply, struct err *e)
 {
@@ -113,4 +113,4 @@ static const struct op_row ops[] = {
 	{ rec_Op_OP_COUNTER,          "take a number",      0,     count },
 };
 
-void registry_register(struct store *s) { store_register(s, tables, ops, ARRAY_LEN(ops), NULL); }
+void registry_register(struct store *s) { store_register(s, mesos_tables, ops, ARRAY_LEN(ops), NULL); }
