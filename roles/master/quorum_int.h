@@ -12,7 +12,7 @@
 #include "roles/join_token.h"
 #include "roles/master/quorum.h"
 
-#define MASTER_VERSION_BYTES 32
+#define MASTER_VERSION_BYTES 64
 #define FEATURE_LEVEL 1
 
 /* ---- quorum_book.c: who may take part ---- */

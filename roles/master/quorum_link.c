@@ -54,6 +54,13 @@ static int write_hello(struct quorum *q, struct buf *out, struct err *e)
 	return pb_write(dcos_MasterHello_fields, &h, out, e);
 }
 
+static bool is_printable(const char *s)
+{
+	while (*s >= ' ' && *s <= '~')
+		s++;
+	return *s == '\0';
+}
+
 static bool port_ok(uint32_t port) { return port > 0 && port <= UINT16_MAX; }
 
 static int read_hello(struct arena *a, struct str payload, dcos_MasterHello *h, struct master_row *out, struct err *e)
@@ -70,7 +77,7 @@ static int read_hello(struct arena *a, struct str payload, dcos_MasterHello *h, 
 		  port_ok(h->adminrouter_port) && h->life && h->life[0] && strlen(h->life) < sizeof(((struct link *)0)->life);
 	ok = ok && str_put(out->name, sizeof(out->name), str_of(h->name)) && str_put(out->ip, sizeof(out->ip), str_of(h->ip)) &&
 	     str_put(out->version, sizeof(out->version), str_of(h->version ? h->version : "")) &&
-	     (!out->version[0] || identity_name_ok(out->version));
+	     is_printable(out->version);
 	return ok ? 0 : err_set(e, E_MALFORMED, "a master's hello is malformed");
 }
 
