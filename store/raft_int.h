@@ -85,6 +85,7 @@ struct raft_io {
 	struct loop_timer timeout, retry;
 	int64_t skip_ms;                 /* added to the time the library is told */
 	uint64_t persisted;              /* index of the last entry on disk */
+	bool barrier_due;                /* leads, and no entry of its term says so */
 	uint64_t lead_from;              /* applied index at which a new leader has caught up */
 	uint64_t cut;                    /* for the next run */
 	uint64_t written;                /* bytes of log: found at the start, and written since */

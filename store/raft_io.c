@@ -128,8 +128,9 @@ static void take_entries(struct raft_io *io, const struct raft_update *u, struct
 	jobs_go(io);
 }
 
-static void take_state(struct raft_io *io)
+static void take_state(struct raft_io *io, bool with_barrier)
 {
+	io->barrier_due = raft_io_is_leader(io) && !with_barrier && !alone(io);
 	io->lead_from = raft_last_index(&io->raft);
 	fresh_changed(io);
 	LOG(INFO, "raft state changed", "state=%s term=%llu last=%llu", raft_state_name(io->raft.state),
@@ -145,7 +146,7 @@ static void handle_update(struct raft_io *io, const struct raft_update *u, struc
 		return;
 	}
 	if (u->flags & (RAFT_UPDATE_STATE))
-		take_state(io);
+		take_state(io, u->flags & (RAFT_UPDATE_ENTRIES));
 	if (u->flags & (RAFT_UPDATE_ENTRIES))
 		take_entries(io, u, cmds, first);
 	if (u->flags & (RAFT_UPDATE_MESSAGES))
@@ -275,6 +276,20 @@ void raft_io_submit(struct raft_io *io, struct command *c)
 	submit(io, &c, 1);
 }
 
+/*
+ * A new leader writes an entry even when the library sees no need for one: what members hold beyond its log, of leaders that
+ * failed, goes only where an entry of the new term takes its place, and such members cannot be handed the lead.
+ */
+static void submit_barrier(struct raft_io *io)
+{
+	if (!io->barrier_due || raft_transferee(&io->raft) != 0 || !raft_io_room(io, log_entry_bytes(0)))
+		return;
+	io->barrier_due = false;
+	struct command *c = command_new(STR(""), ENTRY_BARRIER);
+	raft_io_submit(io, c);
+	command_unref(c);
+}
+
 static bool submit_batch(struct raft_io *io)
 {
 	struct store *s = io->store;
@@ -316,6 +331,8 @@ void raft_io_turn(struct store *s)
 		state_refuse_queue(s, &e);
 	}
 	members_turn(io);
+	if (raft_io_is_leader(io))
+		submit_barrier(io);
 	while (raft_io_is_leader(io) && submit_batch(io))
 		;
 	fresh_turn(io);

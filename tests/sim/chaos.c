@@ -271,6 +271,23 @@ static void draw_network(struct sim *s)
 		s->network.late = (unsigned)rnd_below(&s->rnd, 30);
 }
 
+/* Where everybody stands, for the end of a story. */
+static void say_members(struct sim *s)
+{
+	for (size_t i = 0; i < s->member_count; i++) {
+		const struct member *m = &s->members[i];
+		struct raft_io *io = m->state == MEMBER_UP ? m->store->raft : NULL;
+		if (!io)
+			sim_say(s, m->n, "%s, down", m->wanted ? "wanted" : "not wanted");
+		else
+			sim_say(s, m->n, "%s, %s, term %llu, applied %llu, committed %llu, on disk %llu (known: %llu), last %llu, members as of %llu"
+				"%s%s", m->wanted ? "wanted" : "not wanted", raft_state_name(io->raft.state), raft_current_term(&io->raft),
+				(unsigned long long)store_applied(m->store), raft_commit_index(&io->raft), (unsigned long long)io->persisted,
+				io->raft.last_stored, raft_last_index(&io->raft), io->raft.configuration_committed_index,
+				io->raft.configuration_uncommitted_index ? " and more" : "", io->raft.snapshot.installing ? ", installs" : "");
+	}
+}
+
 void chaos_run(uint64_t seed, struct chaos_figures *out)
 {
 	struct sim *s = sim_new(seed, 3 + 2 * (seed % 4 == 3));
@@ -290,8 +307,10 @@ void chaos_run(uint64_t seed, struct chaos_figures *out)
 	mend(s);
 	sim_run(s, 500 * MSEC);
 	load_stop(s);
-	if (!sim_run_until(s, healed, HEAL_US))
+	if (!sim_run_until(s, healed, HEAL_US)) {
+		say_members(s);
 		sim_fail(s, "not healed after %d s", (int)(HEAL_US / SEC));
+	}
 	load_check(s);
 	*out = (struct chaos_figures){ .events = s->event_count, .operations = load_count(s), .leaders = store_term(sim_leader(s)->store) };
 	for (size_t i = 0; i < s->member_count; i++)
