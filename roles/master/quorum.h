@@ -36,3 +36,12 @@ int quorum_forget(struct master *m, const char *dir, struct err *e);
 bool quorum_command(int argc, char **argv, int *exit_code);
 /* The verbs, for --help. */
 void quorum_command_help(struct buf *out);
+
+/* ---- for those outside (quorum_list.c) ---- */
+struct quorum_master {
+	char host[80];               /* address; key fingerprint of one that never came */
+	bool voter, leads;
+	bool connected;              /* to this master, or is this one */
+};
+/* The members, as this master knows them; returns how many. */
+size_t quorum_masters(struct quorum *q, struct quorum_master out[STORE_MEMBERS_MAX]);

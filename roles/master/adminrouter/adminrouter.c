@@ -12,9 +12,11 @@
 #include "roles/master/lead.h"
 #include "roles/master/marathon/marathon.h"
 #include "roles/master/mesos/mesos.h"
+#include "roles/master/quorum.h"
 
 #define MESOS_DNS_PORT 8123
 #define NET_PORT 62080
+#define EXHIBITOR_DOWN 1
 #define EXHIBITOR_NOT_SERVING 2
 #define EXHIBITOR_SERVING 3
 #define FORWARDED "DCOS-Forwarded"     /* on what one master sends to another */
@@ -159,17 +161,24 @@ static void metadata(struct http_req *r)
 static void ensemble_status(struct http_req *r)
 {
 	struct adminrouter *ar = r->arg;
-	struct master *m = ar->master;
 	AUTO_BUF struct buf out = BUF_INIT;
+	struct quorum_master all[STORE_MEMBERS_MAX];
+	size_t count = quorum_masters(ar->master->quorum, all);
+	bool led = false;
+	for (size_t i = 0; i < count; i++)
+		led = led || all[i].leads;
 	struct jw w = jw_start(&out);
 	jw_arr(&w, NULL);
-	jw_obj(&w, NULL);
-	jw_int(&w, "code", m->leads ? EXHIBITOR_SERVING : EXHIBITOR_NOT_SERVING);
-	jw_str(&w, "description", m->leads ? "serving" : "not serving");
-	jw_str(&w, "hostname", m->node.ip);
-	jw_bool(&w, "isLeader", m->leads);
-	jw_bool(&w, "voter", true);
-	jw_end(&w);
+	for (size_t i = 0; i < count; i++) {
+		int code = !all[i].connected ? EXHIBITOR_DOWN : led ? EXHIBITOR_SERVING : EXHIBITOR_NOT_SERVING;
+		jw_obj(&w, NULL);
+		jw_int(&w, "code", code);
+		jw_str(&w, "description", code == EXHIBITOR_DOWN ? "down" : code == EXHIBITOR_SERVING ? "serving" : "not serving");
+		jw_str(&w, "hostname", all[i].host);
+		jw_bool(&w, "isLeader", all[i].leads);
+		jw_bool(&w, "voter", all[i].voter);
+		jw_end(&w);
+	}
 	jw_end(&w);
 	http_reply_json(r, 200, &out);
 }
