@@ -13,7 +13,8 @@
 	X(dcos_FrameworkShutdown) X(dcos_AgentShutdown) X(dcos_ExecutorRegister) X(dcos_ExecutorRegistered) X(dcos_ExecutorLaunch) \
 	X(dcos_ViewSubscribe) X(dcos_ViewDelta) X(dcos_ViewMaster) X(dcos_ViewAgent) X(dcos_ViewName) X(dcos_ViewFramework) \
 	X(dcos_ViewTask) X(rec_Agent) X(rec_Framework) X(rec_Intents) X(rec_AppsChange) X(rec_Instances) X(rec_Deployment) \
-	X(rec_CheckpointAgent) X(rec_CheckpointTask)
+	X(dcos_LeaderAsk) X(dcos_MasterHello) X(dcos_MasterSecrets) X(dcos_MasterName) X(dcos_MasterMembers) \
+	X(dcos_MasterTokenRequest) X(dcos_MasterTokenReply) X(rec_MastersChange) X(rec_Master) X(rec_MasterToken) X(rec_CheckpointAgent) X(rec_CheckpointTask)
 
 #define ROW(M) { M##_fields, sizeof(M) },
 static const struct {
