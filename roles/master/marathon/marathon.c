@@ -70,6 +70,7 @@ static void end(struct marathon *ma)
 	requests_unpark(ma);     /* they are told that nobody leads here */
 	events_stop(ma);
 	model_clear(ma);
+	free(MOVE(ma->framework_id));     /* maybe never stored */
 }
 
 void marathon_lead(struct marathon *ma, bool leads)
