@@ -17,6 +17,7 @@
 #include "net/base/log.h"
 #include "roles/known_masters.h"
 #include "roles/master/lead.h"
+#include "roles/master/mesos/mesos.h"
 #include "store/disk.h"
 
 #define CHANGE_TIMEOUT_US (10 * SEC)
@@ -262,6 +263,7 @@ static void step(struct loop_defer *d)
 	q->book_stale = true;
 	links_refresh(q);
 	point_to_leader(q);
+	mesos_masters_changed(q->m->mesos);
 	if (!store_leads(q->m->store) || q->changing)
 		return;
 	const struct book *b = quorum_book(q);

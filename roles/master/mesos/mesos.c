@@ -9,6 +9,7 @@
 #include "net/base/log.h"
 #include "roles/master/mesos/mesos_int.h"
 #include "roles/master/mesos/registry.h"
+#include "roles/master/quorum.h"
 
 #define PROPOSE_TIMEOUT_US (20 * SEC)      /* Mesos' registry_store_timeout */
 
@@ -444,35 +445,78 @@ static void put_master(struct view *view, const dcos_ViewMaster *v)
 		view_put(view, dcos_ViewTable_VIEW_MASTER, str_of(v->ip), buf_view(&row));
 }
 
-/* Another master's row, from before: it leads no more. */
-static bool depose(void *arg, struct str key, struct str value)
+/* Rows of other masters: they do not lead, and those that are masters no more go. */
+struct other_masters {
+	struct mesos *ms;
+	const dcos_Leader *all;        /* its masters; none: not known yet */
+	struct map have;               /* by ip */
+};
+
+static bool is_master(const dcos_Leader *all, struct str ip)
 {
-	struct mesos *ms = arg;
+	for (size_t i = 0; i < all->masters_count; i++)
+		if (str_eq_c(ip, all->masters[i].ip))
+			return true;
+	return all->masters_count == 0;
+}
+
+static bool look_at_other(void *arg, struct str key, struct str value)
+{
+	struct other_masters *o = arg;
+	struct view *view = o->ms->master->node.view;
 	AUTO_ARENA struct arena arena = ARENA_INIT;
 	dcos_ViewMaster v;
 	struct err e;
-	if (str_eq_c(key, ms->master->node.ip) || pb_read(&arena, dcos_ViewMaster_fields, value, &v, &e) != 0 || !v.ip)
+	if (str_eq_c(key, o->ms->master->node.ip))
 		return true;
+	if (pb_read(&arena, dcos_ViewMaster_fields, value, &v, &e) != 0 || !v.ip || !is_master(o->all, key)) {
+		view_del(view, dcos_ViewTable_VIEW_MASTER, key);
+		return true;
+	}
 	v.leader = v.has_elected_us = false;
-	put_master(ms->master->node.view, &v);
+	put_master(view, &v);
+	(void)map_put(&o->have, key, o);
 	return true;
 }
 
-/* In one transaction, so that there is one leader at any time. */
-static void publish_master(struct mesos *ms)
+static void add_other(struct other_masters *o, const dcos_MasterAddress *a)
 {
-	struct master *m = ms->master;
-	AUTO_TXN struct kv_txn *txn = NULL;
-	struct err e = { 0 };
+	struct master *m = o->ms->master;
+	dcos_ViewMaster v = { .ip = a->ip, .has_leader = true, .has_rpc_port = true, .rpc_port = a->rpc_port, .hostname = a->ip,
+			      .cluster = m->node.config->cluster };
+	if (a->ip && strcmp(a->ip, m->node.ip) != 0 && !map_find_c(&o->have, a->ip))
+		put_master(m->node.view, &v);
+}
+
+static void publish_self(struct master *m)
+{
 	dcos_ViewMaster v = {
 		.ip = m->node.ip, .id = m->id, .has_leader = true, .leader = true, .has_port = true, .port = m->config.mesos_port,
 		.node = m->node.name, .hostname = m->node.hostname, .cluster = m->node.config->cluster,
 		.has_start_us = true, .start_us = m->node.started_unix_us, .has_elected_us = true, .elected_us = m->elected_unix_us,
 		.has_rpc_port = true, .rpc_port = m->config.rpc_port,
 	};
-	if (view_begin(m->node.view, &txn, &e) != 0 || view_each(txn, dcos_ViewTable_VIEW_MASTER, depose, ms, &e) != 0)
-		LOG(WARN, "the masters of before are not known", "reason=%s", e.text);
 	put_master(m->node.view, &v);
+}
+
+/* In one transaction, so that there is one leader at any time. */
+void mesos_masters_changed(struct mesos *ms)
+{
+	struct master *m = ms->master;
+	AUTO_ARENA struct arena arena = ARENA_INIT;
+	AUTO_TXN struct kv_txn *txn = NULL;
+	dcos_Leader all = { 0 };
+	struct other_masters o = { .ms = ms, .all = &all };
+	struct err e = { 0 };
+	if (!ms->model)
+		return;
+	quorum_addresses(m->quorum, &arena, &all);
+	if (view_begin(m->node.view, &txn, &e) != 0 || view_each(txn, dcos_ViewTable_VIEW_MASTER, look_at_other, &o, &e) != 0)
+		LOG(WARN, "the masters of before are not known", "reason=%s", e.text);
+	for (size_t i = 0; i < all.masters_count; i++)
+		add_other(&o, &all.masters[i]);
+	publish_self(m);
+	map_fini(&o.have);
 }
 
 static void lead_start(struct mesos *ms)
@@ -493,7 +537,7 @@ static void lead_start(struct mesos *ms)
 		exit(node_die("master", &e));      /* another master may lead better; this one must not */
 	}
 	agents_recovery_start(ms->model);
-	publish_master(ms);
+	mesos_masters_changed(ms);
 }
 
 static void lead_stop(struct mesos *ms)

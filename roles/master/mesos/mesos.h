@@ -31,6 +31,8 @@ struct mesos *mesos_new(struct master *m);
 void mesos_free(struct mesos *ms);
 /* Leadership gained (recover agents, frameworks, intents from the store, then serve) or lost (drop sessions). */
 void mesos_lead(struct mesos *ms, bool leads);
+/* Masters came, went or moved: their rows in the view, if this one leads. */
+void mesos_masters_changed(struct mesos *ms);
 
 /*
  * Subscribe. info->id NULL: a new framework gets an id. Events (SUBSCRIBED first) follow in later turns, never inside.
