@@ -259,16 +259,16 @@ run: all $(D)/.packages-test                 ## build, then start a local cluste
 	$(Q)tests/demo.sh
 
 ##@ Test
-test: all $(B)/musl/unit $(D)/.packages-test ## every test; the last line is `N passed, N failed`
-	$(Q)tests/run $(B)/musl/unit $(E2E)
-test-fast: $(B)/musl/unit                    ## unit tests, golden bytes, short simulations: under a minute
-	$(Q)tests/run $(B)/musl/unit
+test: all $(B)/musl/unit $(B)/musl/sim $(D)/.packages-test ## every test; the last line is `N passed, N failed`
+	$(Q)tests/run $(B)/musl/unit $(B)/musl/sim $(E2E)
+test-fast: $(B)/musl/unit $(B)/musl/sim      ## unit tests, golden bytes, short simulations: under a minute
+	$(Q)SIM_SEEDS=$(or $(SEEDS),1-50) tests/run $(B)/musl/unit $(B)/musl/sim
 test-e2e: all $(D)/.packages-test            ## drive the executable in namespaces of its own (E2E=tests/e2e/x.sh for one)
 	$(Q)tests/run $(E2E)
 sim: $(B)/musl/sim                           ## simulated clusters, SEEDS=from-to (1-1000); V=1: saying all they do
 	$(Q)$(if $(V),SIM_VERBOSE=1) $< $(or $(SEEDS),1-1000)
-soak: $(B)/musl/unit                         ## random tests TEST_SCALE (100) times as long
-	$(Q)TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit
+soak: $(B)/musl/unit $(B)/musl/sim           ## random tests TEST_SCALE (100) times as long, simulated clusters SEEDS (1-10000)
+	$(Q)SIM_SEEDS=$(or $(SEEDS),1-10000) TEST_SCALE=$(or $(TEST_SCALE),100) tests/run $(B)/musl/unit $(B)/musl/sim
 san: $(B)/san/unit $(B)/san/dcos-node $(D)/.packages-test    ## the same tests under AddressSanitizer and UBSan (glibc)
 	$(Q)ASAN_OPTIONS=allow_user_segv_handler=0 DCOS_NODE=$(abspath $(B)/san/dcos-node) tests/run $(B)/san/unit $(E2E)
 mutants:                                     ## plant bugs one at a time (MUTANTS="NAME..." for some), see that the tests find them

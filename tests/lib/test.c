@@ -169,7 +169,7 @@ static void show_output(int fd)
 		const char *exception = strstr(text, "Test failed with exception");
 		if (exception)
 			printf("    %s", exception);
-		else if (text[0] != '[' && text[0] != '\n' && !strstr(text, " FAILED TEST(S)"))
+		else if (strncmp(text, "[ ", 2) != 0 && strncmp(text, "[=", 2) != 0 && text[0] != '\n' && !strstr(text, " FAILED TEST(S)"))
 			printf("    %s", text);
 	}
 	fclose(f);

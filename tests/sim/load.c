@@ -14,6 +14,7 @@
 #define STEPS_MAX 2000000
 #define OPS_MAX 20000
 #define OP_REGISTER 1000
+#define PADDING_MAX 3000
 
 const struct kv_table sim_registers = { "registers", 1, true }, sim_effects = { "effects", 1, false };
 const struct kv_table *const sim_tables[] = { &sim_registers, &sim_effects, NULL };
@@ -34,7 +35,7 @@ static int apply(struct kv_txn *txn, struct str payload, const struct op_ctx *ct
 	uint8_t key[8], number[8];
 	struct str old;
 	(void)ctx;
-	assert(payload.len == sizeof(op));
+	assert(payload.len >= sizeof(op));       /* padding follows, which fills the log */
 	memcpy(&op, payload.p, sizeof(op));
 	int rc = kv_get(txn, &sim_registers, kv_key_u64(op.key, key), &old, e);
 	if (rc == 0)
@@ -191,7 +192,9 @@ static void send(void *arg)
 	const struct linear_op *op = &current(c)->op;
 	struct register_op r = { .number = c->number, .value = op->value, .expect = op->expect, .key = op->key,
 		.cas = op->kind == LINEAR_CAS };
-	struct str payload = str_n((const char *)&r, sizeof(r));
+	char bytes[sizeof(r) + PADDING_MAX] = "";
+	memcpy(bytes, &r, sizeof(r));
+	struct str payload = str_n(bytes, sizeof(r) + c->number * 7919 % PADDING_MAX);
 	if (op->kind == LINEAR_READ)
 		store_freshen(c->at->store, c->timeout_us, &c->fresh, freshened);
 	else if (c->once)

@@ -642,7 +642,7 @@ struct sim *sim_new(uint64_t seed, size_t count)
 	s->election_ms = 200;
 	s->segment_bytes = (size_t)(32 * KIB);
 	s->checkpoint_bytes = (uint64_t)(64 * KIB);
-	s->trailing = 64;
+	s->trailing = 16;
 	(void)snprintf(s->base, sizeof(s->base), "%s/dcos-sim.%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp", (int)getpid());
 	if (mkdir(s->base, 0700) != 0)
 		sim_fail(s, "make '%s': %s", s->base, strerror(errno));
