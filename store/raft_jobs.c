@@ -65,6 +65,8 @@ static int take_record(void *arg, const struct log_entry *entry, struct err *e)
 {
 	struct log_job *job = arg;
 	(void)e;
+	if (job->out.len == 0 && entry->index != job->index)
+		return LOG_STOP;                 /* cut meanwhile: nothing is sent, and the library finds out */
 	if (entry->index > job->upto || (job->out.len > 0 && job->out.len + log_entry_bytes(entry->data.len) > job->bytes))
 		return LOG_STOP;
 	log_record_put(&job->out, entry, entry->index);
