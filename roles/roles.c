@@ -14,6 +14,7 @@ const struct role roles[] = {
 	{ "cli",           { "dcos", "dcos-cli" },                       cli_main,           "the dcos command", false },
 	{ "backup",        { NULL },                                     backup_main,        "write a cluster's state and keys into a file", false },
 	{ "restore",       { NULL },                                     restore_main,       "make a bare node the master of a cluster in such a file", false },
+	{ "downgrade",     { NULL },                                     downgrade_main,     "bring a stopped master's state back to the version before", false },
 	{ "executor",      { NULL },                                     executor_main,      "supervise one container (started by the agent)", true },
 	{ "agent-image",   { NULL },                                     agent_image_main,   "find and unpack one image (started by the agent)", true },
 	{ "agent-cleanup", { NULL },                                     agent_cleanup_main, "end what a dead agent left running", true },

@@ -17,6 +17,7 @@ extern const struct role roles[];            /* ends with .name = NULL */
 int master_main(int argc, char **argv);      /* roles/master */
 int backup_main(int argc, char **argv);      /* roles/master: a cluster's state into a file */
 int restore_main(int argc, char **argv);     /* roles/master: and back */
+int downgrade_main(int argc, char **argv);   /* roles/master: one step back */
 int agent_main(int argc, char **argv);       /* roles/agent */
 int executor_main(int argc, char **argv);    /* roles/agent: supervises one container, started by the agent */
 int agent_image_main(int argc, char **argv); /* roles/agent: finds and unpacks one image, started by the agent */

@@ -11,6 +11,7 @@
 #include "store/state_int.h"
 
 #include "net/pb_util.h"
+#include "store/migrate.h"
 #include "proto/records.pb.h"
 
 #define ENVELOPE_VERSION 1
@@ -74,6 +75,8 @@ int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e)
 	int rc = get_meta(txn, META_FORMAT, &v, e);
 	if (rc == 0 && v.len == sizeof(format))
 		memcpy(&format, v.p, sizeof(format));
+	if (rc == 0 && format == 0)
+		return err_set(e, E_CORRUPT, "the replicated state says that it is of format 0; restore the state directory from a backup");
 	if (rc == 0 && format > STATE_FORMAT)
 		return err_set(e, E_NEWER, "the replicated state was written by a newer dcos-node (format %u, this one reads %u); "
 			       "start the newer one", format, STATE_FORMAT);
@@ -81,6 +84,7 @@ int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e)
 		rc = get_meta(txn, META_APPLIED, &v, e);
 	if (rc == 0 && v.len == sizeof(applied))
 		memcpy(&applied, v.p, sizeof(applied));
+	out->format = format;
 	out->index = applied.index;
 	out->term = applied.term;
 	if (rc == 0)
@@ -98,19 +102,39 @@ int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e)
 	return rc;
 }
 
+int fsm_put_format(struct kv_txn *txn, uint32_t format, struct err *e)
+{
+	return kv_put(txn, &fsm_meta_table, META_FORMAT, str_n((const char *)&format, sizeof(format)), e);
+}
+
+static int bring_up(struct kv_txn *txn, void *arg, struct err *e)
+{
+	const struct fsm_meta *meta = arg;
+	int rc = migrate_up(txn, meta->format, e);
+	return rc == 0 ? fsm_put_format(txn, STATE_FORMAT, e) : rc;
+}
+
 int fsm_reload(struct fsm *f, struct err *e)
 {
 	AUTO_TXN struct kv_txn *txn = NULL;
 	int rc = kv_begin(f->kv, false, &txn, e);
-	return rc == 0 ? fsm_read_meta(txn, &f->meta, e) : rc;
+	if (rc == 0)
+		rc = fsm_read_meta(txn, &f->meta, e);
+	if (rc != 0 || f->meta.format == STATE_FORMAT)
+		return rc;
+	kv_abort(MOVE(txn));
+	rc = kv_update(f->kv, bring_up, &f->meta, e);
+	if (rc == 0)
+		f->meta.format = STATE_FORMAT;
+	return rc;
 }
 
-static int put_format(struct kv_txn *txn, void *arg, struct err *e)
+static int begin_empty(struct kv_txn *txn, void *arg, struct err *e)
 {
-	uint32_t format = STATE_FORMAT;
 	(void)arg;
-	return kv_put(txn, &fsm_meta_table, META_FORMAT, str_n((const char *)&format, sizeof(format)), e);
+	return fsm_put_format(txn, STATE_FORMAT, e);
 }
+
 
 int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *tables, struct err *e)
 {
@@ -120,7 +144,7 @@ int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *table
 		return rc;
 	buf_init(&f->meta.config, CONFIG_MAX);
 	rc = fsm_reload(f, e);
-	return rc == 0 && f->meta.index == 0 ? kv_update(f->kv, put_format, NULL, e) : rc;
+	return rc == 0 && f->meta.index == 0 ? kv_update(f->kv, begin_empty, NULL, e) : rc;
 }
 
 void fsm_close(struct fsm *f)

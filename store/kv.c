@@ -547,6 +547,40 @@ int kv_append_stored(struct kv_txn *txn, const struct kv_table *t, struct str ke
 	return rc == 0 ? 0 : kv_fail(e, txn->kv, rc, t->name);
 }
 
+/* Name of a table in the file that is not registered; false: there is none. */
+static bool kv_find_other(struct kv_txn *txn, MDB_dbi root, char name[KV_KEY_MAX + 1], int *out_rc)
+{
+	MDB_cursor *cursor;
+	MDB_val k, v;
+	bool found = false;
+	int rc = mdb_cursor_open(txn->txn, root, &cursor);
+	if (rc == 0) {
+		while (!found && (rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+			size_t i = 0;
+			(void)str_put(name, KV_KEY_MAX + 1, str_n(k.mv_data, k.mv_size));
+			while (txn->kv->tables[i] && strcmp(txn->kv->tables[i]->name, name) != 0)
+				i++;
+			found = !txn->kv->tables[i];
+		}
+		mdb_cursor_close(cursor);
+	}
+	*out_rc = rc == MDB_NOTFOUND ? 0 : rc;
+	return found;
+}
+
+int kv_drop_others(struct kv_txn *txn, struct err *e)
+{
+	char name[KV_KEY_MAX + 1];
+	MDB_dbi root, other;
+	int rc = mdb_dbi_open(txn->txn, NULL, 0, &root);
+	while (rc == 0 && kv_find_other(txn, root, name, &rc)) {
+		rc = mdb_dbi_open(txn->txn, name, 0, &other);
+		if (rc == 0)
+			rc = mdb_drop(txn->txn, other, 1);
+	}
+	return rc == 0 ? 0 : kv_fail(e, txn->kv, kv_note(txn, rc), "drop tables");
+}
+
 int kv_clear(struct kv_txn *txn, const struct kv_table *t, struct err *e)
 {
 	int rc = kv_note(txn, mdb_drop(txn->txn, kv_dbi(txn->kv, t), 0));

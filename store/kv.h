@@ -78,6 +78,7 @@ int kv_each(struct kv_txn *txn, const struct kv_table *t, struct str from,
 int kv_each_stored(struct kv_txn *txn, const struct kv_table *t, int (*fn)(void *arg, struct str key, struct str stored,
 									  struct err *e), void *arg, struct err *e);
 int kv_append_stored(struct kv_txn *txn, const struct kv_table *t, struct str key, struct str stored, struct err *e);
+int kv_drop_others(struct kv_txn *txn, struct err *e);       /* tables that are not among those it was opened with */
 int kv_clear(struct kv_txn *txn, const struct kv_table *t, struct err *e);      /* all rows of a table */
 
 /* Big-endian numbers as keys sort as numbers. */

@@ -125,7 +125,7 @@ static int restore(struct restored *r, const char *address, struct err *e)
 		rc = errno == EEXIST ? err_set(e, E_CONFLICT, "'%s' exists; restore into an empty state directory", r->dir)
 				     : err_sys(e, "make directory '%s'", r->dir);
 	if (rc == 0)
-		rc = state_write_format(&disk_real, r->dir, e);
+		rc = state_write_format(&disk_real, r->dir, STATE_DIR_FORMAT, e);
 	if (rc == 0)
 		rc = load(r, e);
 	if (rc == 0)

@@ -17,7 +17,6 @@
 #include "net/pb_util.h"
 #include "proto/records.pb.h"
 
-#define STATE_DIR_FORMAT 1
 #define STATE_RESERVE_BYTES ((uint64_t)(2 * LIMIT_OP_BYTES))   /* the largest command, in the log and in LMDB */
 #define FORMAT_BYTES 64                  /* of the file `format` that are looked at */
 #define STATE_FEATURE_LEVEL 1            /* of this build; the lowest of all members once there are several */
@@ -455,11 +454,11 @@ static int lock_dir(struct store *s, struct err *e)
 	return 0;
 }
 
-int state_write_format(const struct disk *d, const char *dir, struct err *e)
+int state_write_format(const struct disk *d, const char *dir, unsigned format, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/format", dir);
 	char line[FORMAT_BYTES];
-	int n = snprintf(line, sizeof(line), "dcos-node state %d\n", STATE_DIR_FORMAT);
+	int n = snprintf(line, sizeof(line), "dcos-node state %u\n", format);
 	return disk_write_file(d, dir, path, line, (size_t)n, e);
 }
 
@@ -474,8 +473,9 @@ static int check_format(struct store *s, struct err *e)
 	if (rc == E_NOTFOUND && access(log, F_OK) == 0)
 		return err_set(e, E_CORRUPT, "state directory '%s' has no file 'format'; restore it from a backup or use another directory",
 			       s->dir);
+	s->dir_format = STATE_DIR_FORMAT;
 	if (rc == E_NOTFOUND)
-		return state_write_format(s->disk, s->dir, e);
+		return state_write_format(s->disk, s->dir, STATE_DIR_FORMAT, e);
 	if (rc != 0)
 		return rc;
 	if (sscanf(buf_cstr(&text), "dcos-node state %u", &format) != 1 || format == 0)
@@ -483,6 +483,7 @@ static int check_format(struct store *s, struct err *e)
 	if (format > STATE_DIR_FORMAT)
 		return err_set(e, E_NEWER, "state directory '%s' was written by a newer dcos-node (format %u, this one reads %d); "
 			       "start the newer one", s->dir, format, STATE_DIR_FORMAT);
+	s->dir_format = format;
 	return 0;
 }
 

@@ -190,6 +190,12 @@ int store_recover(struct loop *l, const char *dir, const char *address, const st
 /* Move everything aside into dir/damaged-<unix seconds>, so that the member can join again under a new id. The store is closed. */
 int store_forget(const char *dir, struct err *e);
 
+/*
+ * One step back: the only master's directory as the version before reads it. It was stopped in order. E_INVALID says what is in
+ * the way; E_CONFLICT: it is of the format before already.
+ */
+int store_downgrade(struct loop *l, const char *dir, struct err *e);
+
 /* ---- the whole of it ---- */
 
 struct dump_head;

@@ -33,6 +33,7 @@ int envelope_read(struct str data, struct envelope *out, struct err *e);        
 
 /* What the meta table says. */
 struct fsm_meta {
+	uint32_t format;
 	uint64_t index, term;            /* last applied */
 	uint64_t config_index;
 	struct buf config;               /* members as the library encodes them, as of config_index */
@@ -53,6 +54,7 @@ struct fsm_item {
 };
 
 #define STATE_FORMAT 2                   /* of what stands in the tables */
+#define STATE_DIR_FORMAT 2               /* of what files stand in the directory, and what they are called */
 #define CONFIG_MAX ((size_t)(64 * KIB))
 
 /* Open the environment in `dir`. tables: NULL-terminated, with the fsm's own among them. */
@@ -60,7 +62,7 @@ int fsm_open(struct fsm *f, const char *dir, const struct kv_table *const *table
 void fsm_close(struct fsm *f);
 /* What txn sees; config has to be initialised. */
 int fsm_read_meta(struct kv_txn *txn, struct fsm_meta *out, struct err *e);
-/* After the tables were replaced as a whole. */
+/* After the tables were replaced as a whole; brings an older format up. */
 int fsm_reload(struct fsm *f, struct err *e);
 /*
  * Apply consecutive entries in one transaction. An error means none was applied: E_NOSPACE and E_BUSY may be tried again, others mean
@@ -69,6 +71,7 @@ int fsm_reload(struct fsm *f, struct err *e);
 int fsm_apply(struct fsm *f, struct fsm_item *items, size_t count, struct err *e);
 extern const struct kv_table *const fsm_tables[];    /* NULL-terminated */
 /* These are the members from now on. */
+int fsm_put_format(struct kv_txn *txn, uint32_t format, struct err *e);
 int fsm_put_config(struct kv_txn *txn, const struct log_entry *entry, struct err *e);
 extern const struct op_row fsm_ops[1];       /* the store's own commands */
 
@@ -149,6 +152,7 @@ struct store {
 	const struct disk *disk;             /* borrowed */
 	char *dir, *address;                 /* owned */
 	int lock_fd;
+	unsigned dir_format;                 /* as it was found */
 	uint64_t member_id;
 	bool join;
 	const struct store_net *net;         /* borrowed; NULL: alone */
@@ -199,7 +203,7 @@ void state_apply(struct store *s);
 /* Apply these records from the log; they begin right after what was applied. */
 void state_apply_records(struct store *s, struct str records);
 int state_write_member_id(const struct disk *d, const char *dir, uint64_t id, struct err *e);
-int state_write_format(const struct disk *d, const char *dir, struct err *e);        /* the first file of a state directory */
+int state_write_format(const struct disk *d, const char *dir, unsigned format, struct err *e);       /* the first file of a state directory */
 /* No way on: refuse everything from now on; logged once. */
 void state_stop(struct store *s, const struct err *e);
 void state_refuse_queue(struct store *s, const struct err *e);

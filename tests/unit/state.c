@@ -256,9 +256,9 @@ TEST(state, a_directory_of_a_newer_version_is_refused)
 	struct store *s = opened(), *again;
 	struct err e;
 	store_close(s);
-	overwrite("format", "dcos-node state 2\n");
+	overwrite("format", "dcos-node state 3\n");
 	EQ_INT(open_store(&again, &e), E_NEWER);
-	HAS(e.text, "was written by a newer dcos-node (format 2, this one reads 1); start the newer one");
+	HAS(e.text, "was written by a newer dcos-node (format 3, this one reads 2); start the newer one");
 	overwrite("format", "garbage");
 	EQ_INT(open_store(&again, &e), E_CORRUPT);
 	HAS(e.text, "format' is damaged");
