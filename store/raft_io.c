@@ -106,6 +106,7 @@ static void take_entries(struct raft_io *io, const struct raft_update *u, struct
 	struct store *s = io->store;
 	uint64_t index = u->entries.index, last = index + u->entries.n - 1;
 	bool barrier = u->entries.batch == &io->raft.barrier;
+	assert(barrier || cmds);
 	if (index < window_end(&s->window))
 		drop_entries(io, index);
 	struct log_job *job = job_new(io, JOB_APPEND);

@@ -248,8 +248,8 @@ void members_turn(struct raft_io *io)
 	struct store *s = io->store;
 	transfer_turn(io);
 	if (!raft_io_is_leader(io)) {
-		while (!list_empty(&io->changes))
-			change_answer(list_entry(io->changes.next, struct member_change, link), E_TIMEOUT,
+		for (struct list *link; (link = list_pop(&io->changes));)
+			change_answer(list_entry(link, struct member_change, link), E_TIMEOUT,
 				      "this master lost the lead; whether the members changed is unknown");
 	} else if (raft_io_leads(s) && config_settled(io) && raft_transferee(&io->raft) == 0 && !rename_self(io)) {
 		if (!list_empty(&io->changes))
@@ -268,8 +268,8 @@ void members_turn(struct raft_io *io)
 
 void members_close(struct raft_io *io)
 {
-	while (!list_empty(&io->changes)) {
-		struct member_change *ch = list_entry(io->changes.next, struct member_change, link);
+	for (struct list *link; (link = list_pop(&io->changes));) {
+		struct member_change *ch = list_entry(link, struct member_change, link);
 		if (ch->command->p)
 			propose_cancel(ch->command->p);
 		change_free(ch);

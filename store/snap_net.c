@@ -384,8 +384,8 @@ void snap_net_turn(struct raft_io *io)
 void snap_net_close(struct raft_io *io)
 {
 	loop_timer_stop(&io->snap_timer);
-	while (!list_empty(&io->sends))
-		send_free(io, list_entry(io->sends.next, struct snap_send, link));
+	for (struct list *link; (link = list_pop(&io->sends));)
+		send_free(io, list_entry(link, struct snap_send, link));
 	struct snap_take *t = MOVE(io->take);
 	if (io->installing)
 		raft_configuration_close(&io->install_config);

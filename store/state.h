@@ -143,7 +143,7 @@ void store_fresh_cancel(struct store_fresh *f);
  * A frame that came in from the member whose certificate has this key fingerprint. An error means that the sender is not one of
  * us, or that its bytes are wrong: nothing was done with them; say so in the log and close the connection. E_MALFORMED, E_DENIED.
  */
-int store_receive(struct store *s, const char *address, struct str frame, struct err *e);
+int store_receive(struct store *s, const char *address, struct str bytes, struct err *e);
 /* The connection to this member broke: when it led, an election need not wait for a timeout. */
 void store_peer_lost(struct store *s, const char *address);
 

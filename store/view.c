@@ -24,8 +24,11 @@
 #define MARK_BYTES 8
 
 static const struct kv_table meta_table = { .name = "meta", .version = 1 }, log_table = { .name = "log", .version = 1 };
-static const struct kv_table master_table = { .name = "master", .version = 1 }, agent_table = { .name = "agent", .version = 1 }, name_table = { .name = "name", .version = 1 },
-	framework_table = { .name = "framework", .version = 1 }, task_table = { .name = "task", .version = 1 };
+static const struct kv_table master_table = { .name = "master", .version = 1 };
+static const struct kv_table agent_table = { .name = "agent", .version = 1 };
+static const struct kv_table name_table = { .name = "name", .version = 1 };
+static const struct kv_table framework_table = { .name = "framework", .version = 1 };
+static const struct kv_table task_table = { .name = "task", .version = 1 };
 const struct kv_table *const view_tables[] = { &meta_table, &master_table, &agent_table, &name_table, &framework_table,
 	&task_table, &log_table, NULL };
 static_assert(ARRAY_LEN(view_tables) == VIEW_TABLES + 2, "a table for each row of dcos.ViewTable, meta and log");
