@@ -146,6 +146,13 @@ static void follow(struct leader *l, const dcos_Leader *answer)
 	loop_timer_start(l->node->loop, &l->retry, wait_us, on_retry);
 }
 
+/* It leads still; there may be other masters beside it now. */
+static void go_on(struct leader *l, const dcos_Leader *answer)
+{
+	remember(l, answer);
+	ask(l);
+}
+
 static void on_answer(struct rpc_call *c, struct str reply, const struct err *failure)
 {
 	struct leader *l = container_of(c, struct leader, ask);
@@ -157,7 +164,7 @@ static void on_answer(struct rpc_call *c, struct str reply, const struct err *fa
 	else if (!answer.self)
 		follow(l, &answer);
 	else if (l->is_up)
-		ask(l);
+		go_on(l, &answer);
 	else
 		go_up(l, &answer);
 }

@@ -355,6 +355,14 @@ void lead_changed(struct lead *l, const struct sock_addr *to)
 		leader_point(l->leader, to);
 }
 
+void lead_masters_changed(struct lead *l)
+{
+	struct lead_facts f;
+	list_each_safe(&l->asks, it)
+		if (lead_now(l, &f))
+			ask_answer(list_entry(it, struct held_ask, link), 0);
+}
+
 /* ---- life ---- */
 
 struct lead *lead_new(struct master *m)

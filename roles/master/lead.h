@@ -26,6 +26,9 @@ void lead_set(struct lead *l, bool leads);
 /* The store says that the master there leads. */
 void lead_changed(struct lead *l, const struct sock_addr *to);
 
+/* There are other masters than before: those who follow the leader hear where. */
+void lead_masters_changed(struct lead *l);
+
 /* False: nobody is known to lead. */
 bool lead_now(const struct lead *l, struct lead_facts *out);
 /* Hold r until somebody is known to lead: then fn(r); or for LEAD_WAIT_US: then late(r). r->user is ours meanwhile. */

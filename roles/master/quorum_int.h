@@ -61,6 +61,7 @@ struct link {
 struct links {
 	struct list links, dials;
 	struct rpc_handlers handlers;    /* of connections we make */
+	uint32_t kept;                   /* hash of the addresses that were written down */
 };
 void links_init(struct quorum *q);
 void links_fini(struct quorum *q);

@@ -17,6 +17,7 @@
 #include "gen/version.h"
 #include "net/base/log.h"
 #include "roles/known_masters.h"
+#include "roles/master/lead.h"
 
 #define HELLO_TIMEOUT_US (3 * SEC)
 #define BACKOFF_MIN_US (20 * MSEC)
@@ -332,6 +333,18 @@ static void dial_free(struct dial *d)
 	free(d);
 }
 
+static void keep(struct quorum *q, const struct sock_addr *addrs, size_t count)
+{
+	uint32_t hash = (uint32_t)count;
+	for (size_t i = 0; i < count; i++)
+		hash = hash * 31 + map_hash(&addrs[i].in, sizeof(addrs[i].in));
+	if (hash == q->links.kept)
+		return;
+	q->links.kept = hash;
+	known_masters_write(&q->m->node, addrs, count);
+	lead_masters_changed(q->m->lead);
+}
+
 /* What the book says, kept for the next start; before there is a book, what the last life and the flags say. */
 void links_refresh(struct quorum *q)
 {
@@ -347,7 +360,7 @@ void links_refresh(struct quorum *q)
 			count++;
 	}
 	if (count > 0)
-		known_masters_write(&q->m->node, addrs, count);
+		keep(q, addrs, count);
 	for (size_t i = 0; i < count; i++)
 		want(q, &addrs[i]);
 	if (count == 0) {
