@@ -62,3 +62,14 @@
 #define LIMIT_STATUSES             32                  /* states of one task that are remembered, newest last */
 #define LIMIT_SCHED_CALL_BYTES     (8 * 1024 * 1024)   /* one scheduler call: an ACCEPT with thousands of tasks */
 #define LIMIT_APP_ID_BYTES         200                 /* with the 37 of a task id it still is a file name, and a key of the store */
+#define LIMIT_KV_KEY_BYTES         400                 /* a key of the key-value service; an LMDB key holds 511 */
+#define LIMIT_KV_VALUE_BYTES       (1024 * 1024)       /* its value: four fit one replicated command */
+#define LIMIT_KV_OPS               128                 /* operations of one atomic request */
+#define LIMIT_KV_LIST              10000               /* keys and directories of one answer */
+#define LIMIT_KV_LIST_BYTES        (4 * 1024 * 1024)   /* keys and values of one answer */
+#define LIMIT_KV_LEASES            10000               /* keys with a time to live: the leader looks them through */
+#define LIMIT_KV_TTL_MIN_US        (1LL * 1000000)     /* below, a busy machine's pause would end a lock */
+#define LIMIT_KV_TTL_MAX_US        (7LL * 86400 * 1000000)
+#define LIMIT_KV_TIMEOUT_US        (60LL * 1000000)    /* how long a client may let a call wait */
+#define LIMIT_KV_WATCHES           1000                /* of one master */
+#define LIMIT_KV_CALLS             100000              /* calls under way in one master */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "proto/keyval.pb.h"
 #include "proto/mesos.pb.h"
 #include "proto/mesos_executor.pb.h"
 #include "proto/mesos_scheduler.pb.h"
@@ -102,7 +103,12 @@
 	MESSAGE(mesos_v1_executor_Call) MESSAGE(mesos_v1_executor_Call_Subscribe) \
 	MESSAGE(mesos_v1_executor_Call_Update) MESSAGE(mesos_v1_executor_Call_Message)
 
+#define KEYVAL_JSON_MESSAGES(MESSAGE, MAP) \
+	MESSAGE(keyval_Op) MESSAGE(keyval_Change) MESSAGE(keyval_Changed) MESSAGE(keyval_List) MESSAGE(keyval_Call) \
+	MESSAGE(keyval_Item) MESSAGE(keyval_Answer) MESSAGE(keyval_Event) MESSAGE(keyval_Events)
+
 #define JSON_MESSAGES(MESSAGE, MAP) \
+	KEYVAL_JSON_MESSAGES(MESSAGE, MAP) \
 	MESOS_JSON_MESSAGES(MESSAGE, MAP) \
 	SCHEDULER_JSON_MESSAGES(MESSAGE, MAP) \
 	EXECUTOR_JSON_MESSAGES(MESSAGE, MAP)

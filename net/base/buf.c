@@ -102,29 +102,6 @@ char *buf_take(struct buf *b)
 	return text;
 }
 
-/* Length of the UTF-8 sequence at p, 0 when it is not valid (RFC 3629). */
-static size_t utf8_len(const uint8_t *p, size_t left)
-{
-	static const struct { uint8_t mask, lead, len; uint32_t min; } forms[] = {
-		{ 0x80, 0x00, 1, 0 }, { 0xe0, 0xc0, 2, 0x80 }, { 0xf0, 0xe0, 3, 0x800 }, { 0xf8, 0xf0, 4, 0x10000 },
-	};
-	for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
-		if ((p[0] & forms[f].mask) != forms[f].lead)
-			continue;
-		if (forms[f].len > left)
-			return 0;
-		uint32_t c = p[0] & (uint32_t)(uint8_t)~forms[f].mask;
-		for (size_t i = 1; i < forms[f].len; i++) {
-			if ((p[i] & 0xc0) != 0x80)
-				return 0;
-			c = c << 6 | (p[i] & 0x3fu);
-		}
-		bool ok = c >= forms[f].min && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
-		return ok ? forms[f].len : 0;
-	}
-	return 0;
-}
-
 bool buf_json_str(struct buf *b, struct str s)
 {
 	static const char escapes[] = "\"\"\\\\\bb\ff\nn\rr\tt";
@@ -132,7 +109,7 @@ bool buf_json_str(struct buf *b, struct str s)
 	size_t start = 0;
 	buf_putc(b, '"');
 	for (size_t i = 0; i < s.len;) {
-		size_t len = utf8_len(p + i, s.len - i);
+		size_t len = str_utf8_len(str_from(s, i));
 		if (len > 0 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') {
 			i += len;
 			continue;

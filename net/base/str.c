@@ -120,5 +120,38 @@ bool str_put(char *dst, size_t dst_size, struct str s)
 	return n == s.len;
 }
 
+size_t str_utf8_len(struct str s)
+{
+	static const struct { uint8_t mask, lead, len; uint32_t min; } forms[] = {
+		{ 0x80, 0x00, 1, 0 }, { 0xe0, 0xc0, 2, 0x80 }, { 0xf0, 0xe0, 3, 0x800 }, { 0xf8, 0xf0, 4, 0x10000 },
+	};
+	const uint8_t *p = (const uint8_t *)s.p;
+	for (size_t f = 0; f < ARRAY_LEN(forms) && s.len > 0; f++) {
+		if ((p[0] & forms[f].mask) != forms[f].lead)
+			continue;
+		if (forms[f].len > s.len)
+			return 0;
+		uint32_t c = p[0] & (uint32_t)(uint8_t)~forms[f].mask;
+		for (size_t i = 1; i < forms[f].len; i++) {
+			if ((p[i] & 0xc0) != 0x80)
+				return 0;
+			c = c << 6 | (p[i] & 0x3fu);
+		}
+		bool ok = c >= forms[f].min && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+		return ok ? forms[f].len : 0;
+	}
+	return 0;
+}
+
+bool str_is_text(struct str s)
+{
+	for (size_t i = 0, len; i < s.len; i += len) {
+		len = str_utf8_len(str_from(s, i));
+		if (len == 0 || s.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
 bool cstr_eq(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 bool cstr_starts(const char *s, const char *prefix) { return s && strncmp(s, prefix, strlen(prefix)) == 0; }

@@ -37,5 +37,8 @@ bool str_f64(struct str s, double *out);
 char *str_dup(struct str s);                         /* heap, NUL-terminated, caller owns */
 /* Copy into a fixed array, always terminated; false when it was cut. */
 bool str_put(char *dst, size_t dst_size, struct str s);
+/* Bytes of the UTF-8 sequence s begins with (RFC 3629); 0: it is not valid, or s is empty. */
+size_t str_utf8_len(struct str s);
+bool str_is_text(struct str s);                      /* valid UTF-8 without a NUL */
 bool cstr_eq(const char *a, const char *b);          /* NULL-safe */
 bool cstr_starts(const char *s, const char *prefix);

@@ -12,6 +12,7 @@
 #include "roles/master/adminrouter/adminrouter.h"
 #include "roles/master/backup.h"
 #include "roles/master/lead.h"
+#include "roles/master/kv/keyval.h"
 #include "roles/master/marathon/marathon.h"
 #include "roles/master/mesos/mesos.h"
 #include "roles/master/restore.h"
@@ -72,6 +73,7 @@ static void on_rpc_closed(struct rpc_peer *p, const struct err *e)
 	quorum_peer_closed(m->quorum, p);
 	mesos_agent_gone(m->mesos, p);
 	backups_gone(m->backups, p);
+	keyval_peer_gone(m->keyval, p);
 }
 
 /* ---- leading ---- */
@@ -93,6 +95,7 @@ static void on_role(void *arg, bool leads)
 	mesos_lead(m->mesos, leads);
 	if (leads)
 		marathon_lead(m->marathon, true);
+	keyval_lead(m->keyval, leads);
 	lead_set(m->lead, leads);      /* last: who was held finds the subsystems ready */
 	if (leads)
 		node_ready(&m->node);
@@ -120,11 +123,12 @@ static int listen_rpc(struct master *m, struct listeners *ls, struct err *e)
 {
 	struct sock_addr a;
 	size_t own = ARRAY_LEN(master_methods);
-	size_t count = own + mesos_rpc_method_count + quorum_rpc_method_count;
+	size_t mesos = own + mesos_rpc_method_count, quorum = mesos + quorum_rpc_method_count, count = quorum + keyval_rpc_method_count;
 	assert(count <= METHODS_MAX);
 	memcpy(ls->methods, master_methods, sizeof(master_methods));
 	memcpy(ls->methods + own, mesos_rpc_methods, mesos_rpc_method_count * sizeof(*mesos_rpc_methods));
-	memcpy(ls->methods + own + mesos_rpc_method_count, quorum_rpc_methods, quorum_rpc_method_count * sizeof(*quorum_rpc_methods));
+	memcpy(ls->methods + mesos, quorum_rpc_methods, quorum_rpc_method_count * sizeof(*quorum_rpc_methods));
+	memcpy(ls->methods + quorum, keyval_rpc_methods, keyval_rpc_method_count * sizeof(*keyval_rpc_methods));
 	ls->handlers = (struct rpc_handlers){
 		.methods = ls->methods, .count = count, .closed = on_rpc_closed, .refused = quorum_peer_refused,
 	};
@@ -135,8 +139,10 @@ static int listen_rpc(struct master *m, struct listeners *ls, struct err *e)
 static int listen_all(struct master *m, struct listeners *ls, struct err *e)
 {
 	http_routes_add(&ls->mesos_routes, mesos_routes, m->mesos);
+	http_routes_add(&ls->mesos_routes, keyval_routes, m->keyval);
 	marathon_routes_add(&ls->marathon_routes, m->marathon);
 	http_routes_add(&ls->adminrouter_routes, adminrouter_routes, m->adminrouter);
+	http_routes_add(&ls->adminrouter_routes, keyval_routes, m->keyval);
 	int rc = listen_http(m, m->config.mesos_port, &ls->mesos_routes, &ls->mesos, e);
 	if (rc == 0)
 		rc = listen_http(m, m->config.marathon_port, &ls->marathon_routes, &ls->marathon, e);
@@ -176,6 +182,7 @@ static int start(struct master *m, struct listeners *ls, struct err *e)
 	m->lead = lead_new(m);
 	m->mesos = mesos_new(m);
 	m->marathon = marathon_new(m);
+	m->keyval = keyval_new(m);
 	m->adminrouter = adminrouter_new(m);
 	m->backups = backups_new(m);
 	store_on_role(m->store, on_role, m);
@@ -253,6 +260,7 @@ static void stop(struct master *m, struct listeners *ls)
 	lead_free(m->lead);
 	backups_free(m->backups);
 	adminrouter_free(m->adminrouter);
+	keyval_free(m->keyval);
 	marathon_free(m->marathon);
 	mesos_free(m->mesos);
 	store_close(m->store);

@@ -12,6 +12,7 @@ struct backups;
 struct lead;
 struct quorum;
 struct listeners;
+struct keyval;
 
 struct master_config {
 	struct node_config common;     /* first */
@@ -32,6 +33,7 @@ struct master {
 	struct lead *lead;
 	struct backups *backups;
 	struct quorum *quorum;
+	struct keyval *keyval;
 	char id[37];                   /* uuid of this master's life, prefix of agent and framework ids */
 	bool leads;
 	int64_t elected_unix_us;
