@@ -76,6 +76,7 @@ BPF   = $(wildcard roles/*/*.bpf.c)
 TESTS = $(filter-out %_main.c,$(wildcard tests/lib/*.c)) $(filter-out %_main.c,$(wildcard tests/unit/*.c tests/conformance/*.c tests/sim/*.c))
 FUZZ  = $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 BENCH = $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/*.c))
+E2E_PROGRAMS = $(patsubst tests/e2e/%.c,%,$(wildcard tests/e2e/*.c))
 SCRIPTS = $(wildcard tests/*.sh tests/*/*.sh tests/lint/files tests/lint/includes tests/run tests/bench/run .ci/run) \
 	dist/build-library dist/fetch-sources dist/install-packages dist/licenses
 E2E   = $(wildcard tests/e2e/*.sh)
@@ -251,6 +252,7 @@ $(foreach f,musl san,$(eval $(call program,$(f),dcos-node,$(call ours,$(f)))))
 $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call objects,$(f),$(TESTS)),$(D)/$(f)/lib/libcmocka.a)))
 SIM = tests/sim/disk.c tests/sim/sim.c tests/sim/load.c tests/sim/chaos.c tests/sim/seeds_main.c tests/lib/linear.c
 $(foreach f,musl san,$(eval $(call program,$(f),sim,$(call parts,$(f)) $(call objects,$(f),$(SIM)))))
+$(foreach n,$(E2E_PROGRAMS),$(eval $(call program,musl,e2e/$(n),$(call parts,musl) $(call objects,musl,tests/e2e/$(n).c))))
 $(eval $(call program,musl,linear,$(call parts,musl) $(call objects,musl,tests/lib/linear.c tests/lib/linear_main.c)))
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
 $(foreach n,$(BENCH),$(eval $(call program,musl,bench/$(n),$(call parts,musl) $(call objects,musl,tests/bench/$(n).c))))

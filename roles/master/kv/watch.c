@@ -36,6 +36,7 @@ struct batch {
 	keyval_Item *items;
 	size_t count;
 	uint64_t upto;                   /* everything up to here is in it */
+	int rc;                          /* of a row that could not be read */
 	struct err err;
 };
 
@@ -83,7 +84,9 @@ static bool read_change(void *arg, const struct feed_change *c)
 	struct change *change = &b->changes[b->count];
 	keyval_Item *item = &b->items[b->count];
 	*item = (keyval_Item){ .key = arena_str(&b->arena, c->key) };
-	if (c->value.p && table_item(&b->arena, c->key, c->value, item, &b->err) != 0)
+	if (c->value.p)
+		b->rc = table_item(&b->arena, c->key, c->value, item, &b->err);
+	if (b->rc != 0)
 		return false;
 	if (c->value.p && item->revision != c->index)
 		return true;                     /* it changed again: told there */
@@ -103,7 +106,7 @@ static int read_batch(struct keyval *kv, uint64_t after, struct batch *b)
 	b->items = arena_array(&b->arena, keyval_Item, BATCH_MAX);
 	rc = store_feed(txn, after, read_change, b, &reached, &b->err);
 	b->upto = reached;
-	return rc != 0 ? rc : b->err.code;
+	return rc != 0 ? rc : b->rc;
 }
 
 /* The index from which somebody wants to be told; false: all are, or are full. */
