@@ -120,6 +120,23 @@ TEST(loop, a_hook_may_remove_itself_and_the_next_one)
 	FALSE(loop_timer_active(&stop));
 }
 
+static void on_hook_adds(struct loop_hook *h)
+{
+	note("a");
+	loop_hook_remove(h);
+	loop_hook_add(the_loop, &hooks[1], on_hook_b);
+}
+
+TEST(loop, what_the_last_hook_adds_runs_in_the_same_turn)
+{
+	begin();
+	loop_hook_add(the_loop, &hooks[0], on_hook_adds);
+	loop_stop(the_loop);
+	run();                                  /* one turn */
+	EQ_STR(trace, "ab");
+	loop_free(the_loop);
+}
+
 /* ---- Timers ---- */
 
 struct numbered { struct loop_timer t; int64_t delay_us; bool stopped; };
