@@ -331,6 +331,8 @@ static void follow(struct lead *l)
 		l->leader = leader_start_master(&m->node, &own, &events, l);
 }
 
+struct rpc_peer *lead_peer(const struct lead *l) { return l->leader ? leader_peer(l->leader) : NULL; }
+
 void lead_start(struct lead *l)
 {
 	l->started = true;

@@ -31,6 +31,8 @@ void lead_masters_changed(struct lead *l);
 
 /* False: nobody is known to lead. */
 bool lead_now(const struct lead *l, struct lead_facts *out);
+/* The connection to it; NULL: there is none, or it is this master. */
+struct rpc_peer *lead_peer(const struct lead *l);
 /* Hold r until somebody is known to lead: then fn(r); or for LEAD_WAIT_US: then late(r). r->user is ours meanwhile. */
 #define LEAD_WAIT_US (2500 * MSEC)           /* Marathon's ten looks */
 void lead_wait(struct lead *l, struct http_req *r, void (*fn)(struct http_req *r), void (*late)(struct http_req *r));

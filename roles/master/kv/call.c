@@ -14,6 +14,7 @@
 #include "proto/cluster.pb.h"
 #include "proto/records.pb.h"
 #include "roles/master/kv/keyval_int.h"
+#include "roles/master/lead.h"
 
 #define CALL_TIMEOUT_US (10 * SEC)
 
@@ -140,7 +141,7 @@ static void forward_change(struct call *c)
 {
 	AUTO_BUF struct buf payload = BUF_INIT;
 	struct err e = { 0 };
-	struct rpc_peer *leader = c->in.forwarded || !c->kv->leader ? NULL : c->kv->leader(c->kv->master);
+	struct rpc_peer *leader = c->in.forwarded ? NULL : lead_peer(c->kv->master->lead);
 	if (!leader) {
 		(void)err_set(&e, E_NOTLEADER, "this master does not lead and has no connection to one that does; try again");
 		fail(c, &e);
@@ -261,5 +262,4 @@ void keyval_free(struct keyval *kv)
 	free(kv);
 }
 
-void keyval_forward(struct keyval *kv, struct rpc_peer *(*leader)(struct master *m)) { kv->leader = leader; }
 void keyval_lead(struct keyval *kv, bool leads) { leases_lead(kv, leads); }

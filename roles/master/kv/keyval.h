@@ -14,8 +14,6 @@ struct keyval;
 struct keyval *keyval_new(struct master *m);         /* before store_start */
 void keyval_free(struct keyval *kv);                 /* NULL ok; while the listeners' requests are gone and the store is open */
 void keyval_lead(struct keyval *kv, bool leads);
-/* Changes that come in elsewhere than at the leader go there: leader tells the connection to it; NULL: there is none. */
-void keyval_forward(struct keyval *kv, struct rpc_peer *(*leader)(struct master *m));
 void keyval_peer_gone(struct keyval *kv, struct rpc_peer *p);    /* its watches end */
 
 extern const struct rpc_method keyval_rpc_methods[];

@@ -8,7 +8,6 @@
 struct keyval {
 	struct master *master;           /* borrowed */
 	struct loop *loop;               /* borrowed */
-	struct rpc_peer *(*leader)(struct master *m);    /* keyval_forward */
 	struct list calls;               /* struct call */
 	size_t call_count;
 	struct list watches;             /* struct watch */
