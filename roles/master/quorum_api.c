@@ -179,8 +179,8 @@ static int check_majority(struct quorum *q, uint64_t without, struct err *e)
 	}
 	if (alive * 2 > voters)
 		return 0;
-	return err_set(e, E_INVALID, "without it only %zu of %zu voters would live, which is no majority; bring a dead one back or replace it first",
-		       alive, voters);
+	return err_set(e, E_INVALID, "without it only %zu of %zu voters would live, which is no majority; bring a dead one back or "
+		       "replace it first", alive, voters);
 }
 
 static int begin_removal(struct quorum *q, struct rpc_req *req, const struct master_row *t, struct err *e)
@@ -192,8 +192,8 @@ static int begin_removal(struct quorum *q, struct rpc_req *req, const struct mas
 	if (q->removal.req)
 		rc = err_set(e, E_BUSY, "another master is being removed; try again in a moment");
 	else if (strcmp(t->fingerprint, q->m->node.identity.fingerprint) == 0)
-		rc = err_set(e, E_INVALID, "'%s' leads, and the leader does not remove itself; transfer the lead first (dcos-node master transfer)",
-			     t->name);
+		rc = err_set(e, E_INVALID, "'%s' leads, and the leader does not remove itself; transfer the lead first "
+			     "(dcos-node master transfer)", t->name);
 	else if (m && m->voter)
 		rc = check_majority(q, m->id, e);
 	if (rc != 0)

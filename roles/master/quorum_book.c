@@ -197,7 +197,8 @@ static int get_token(struct kv_txn *txn, struct arena *a, const char *digest, co
 	if (rc != 0)
 		return rc;
 	if (out->used_by && strcmp(out->used_by, fingerprint) != 0)
-		return err_set(e, E_DENIED, "the join token was used by another master already; `dcos-node master token` makes a new one");
+		return err_set(e, E_DENIED, "the join token was used by another master already; `dcos-node master token` makes a "
+			       "new one");
 	if (out->expires_us <= unix_us)
 		return err_set(e, E_DENIED, "the join token has expired; `dcos-node master token` makes a new one");
 	return 0;

@@ -416,8 +416,8 @@ static const struct verb {
 static int load_identity(struct session *s, struct err *e)
 {
 	if (!identity_exists(&s->node))
-		return err_set(e, E_NOTFOUND, "no master has run with state directory '%s'; give the right one with --state-dir, or run this on a master",
-			       s->config.common.state_dir);
+		return err_set(e, E_NOTFOUND, "no master has run with state directory '%s'; give the right one with --state-dir, or run "
+			       "this on a master", s->config.common.state_dir);
 	int rc = identity_master(&s->node, e);
 	return rc == 0 ? 0 : err_wrap(e, "read this master's identity (are you root?)");
 }
@@ -432,7 +432,8 @@ static int run(const struct verb *v, int argc, char **argv, struct err *e)
 	s->node.config = &s->config.common;
 	int rc = flag_parse(tables, &s->config, argc, argv, true, &argi, e);
 	if (rc == 0 && (argc - argi < v->args_min || argc - argi > v->args_max))
-		rc = err_set(e, E_USAGE, "usage: dcos-node master %s %s [FLAG…]; `dcos-node master %s --help` tells more", v->name, v->args, v->name);
+		rc = err_set(e, E_USAGE, "usage: dcos-node master %s %s [FLAG…]; `dcos-node master %s --help` tells more", v->name,
+			     v->args, v->name);
 	if (rc == 0)
 		rc = load_identity(s, e);
 	if (rc == 0) {

@@ -92,16 +92,18 @@ static int check_admitted(struct quorum *q, const struct master_row *is, const d
 		return err_set(e, E_DENIED, "it is of another cluster");
 	for (size_t i = 0; i < count; i++)
 		if (all[i].id == is->member_id && strcmp(all[i].address, is->fingerprint) != 0)
-			return err_set(e, E_CONFLICT, "it calls itself member %llu, which has another key", (unsigned long long)is->member_id);
+			return err_set(e, E_CONFLICT, "it calls itself member %llu, which has another key",
+				       (unsigned long long)is->member_id);
 	struct link *same_id = links_find_id(q, is->member_id);
 	if (same_id && strcmp(same_id->is.fingerprint, is->fingerprint) != 0)
-		return err_set(e, E_CONFLICT, "it calls itself member %llu, as %s does", (unsigned long long)is->member_id, same_id->is.name);
+		return err_set(e, E_CONFLICT, "it calls itself member %llu, as %s does", (unsigned long long)is->member_id,
+			       same_id->is.name);
 	const struct book *b = quorum_book(q);
 	const struct master_row *row = book_find(b, is->fingerprint);
 	if (b->count == 0 || (row && !row->leaving) || (!row && quorum_member(all, count, 0, is->fingerprint)))
 		return 0;
-	return err_set(e, E_DENIED, "this cluster has no such master: it was removed, or never let in; to take it in, end it, remove its "
-		       "state directory and join it with a new token (dcos-node master token)");
+	return err_set(e, E_DENIED, "this cluster has no such master: it was removed, or never let in; to take it in, end it, remove "
+		       "its state directory and join it with a new token (dcos-node master token)");
 }
 
 /* Which of two connections of one pair stays: E_BUSY says the old one. */
@@ -113,7 +115,8 @@ static int check_double(struct quorum *q, const struct link *old, const struct m
 		return dialled == lower_is_us && old->dialled != dialled ? 0 : err_set(e, E_BUSY, "connected already");
 	if (strcmp(old->is.ip, is->ip) == 0)
 		return 0;               /* started again */
-	return err_set(e, E_CONFLICT, "a master with the same key is connected from %s; two machines must not share an identity", old->is.ip);
+	return err_set(e, E_CONFLICT, "a master with the same key is connected from %s; two machines must not share an identity",
+		       old->is.ip);
 }
 
 /* A connection of which both sides know who they are. */
@@ -128,8 +131,9 @@ static int greet(struct quorum *q, struct rpc_peer *p, struct str payload, bool 
 	if (!rpc_peer_fingerprint(p, is.fingerprint))
 		return err_set(e, E_UNAUTHORIZED, "it has no certificate of this cluster");
 	if (strcmp(is.fingerprint, q->m->node.identity.fingerprint) == 0)
-		return strcmp(h.life, q->m->id) == 0 ? err_set(e, E_BUSY, "this is ourselves")
-						     : err_set(e, E_CONFLICT, "it has this master's own key; two machines must not share an identity");
+		return strcmp(h.life, q->m->id) == 0
+			? err_set(e, E_BUSY, "this is ourselves")
+			: err_set(e, E_CONFLICT, "it has this master's own key; two machines must not share an identity");
 	rc = check_admitted(q, &is, &h, e);
 	struct link *l = links_find(q, is.fingerprint);
 	if (rc == 0 && l)
@@ -175,7 +179,8 @@ void links_serve_hello(struct rpc_peer *p, struct rpc_req *req, struct str paylo
 	char name[128];
 	if (!req)
 		return;
-	int rc = rpc_peer_name(p, name, sizeof(name)) && cstr_starts(name, "master/") ? 0 : err_set(&e, E_DENIED, "its certificate is not a master's");
+	bool master = rpc_peer_name(p, name, sizeof(name)) && cstr_starts(name, "master/");
+	int rc = master ? 0 : err_set(&e, E_DENIED, "its certificate is not a master's");
 	if (rc == 0 && !q->started)
 		rc = err_set(&e, E_BUSY, "starting");
 	if (rc == 0)

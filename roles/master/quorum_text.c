@@ -77,17 +77,16 @@ void text_warnings(const dcos_MasterMembers *all, struct buf *out)
 		led |= m->leads;
 	}
 	if (voters > 0 && voters % 2 == 0)
-		buf_printf(out, "%zu voters: an even number survives no more failures than %zu; join one more (dcos-node master token, then "
-			   "dcos-node master --join) or remove one (dcos-node master remove NAME)\n", voters, voters - 1);
+		buf_printf(out, "%zu voters: an even number survives no more failures than %zu; join one more (dcos-node master token, "
+			   "then dcos-node master --join) or remove one (dcos-node master remove NAME)\n", voters, voters - 1);
 	if (!led)
-		buf_puts(out, "no master leads; nothing can be changed until a majority of the voters runs again, or, if the others are lost "
-			 "for ever, one is made a cluster of its own (dcos-node master recover)\n");
+		buf_puts(out, "no master leads; nothing can be changed until a majority of the voters runs again, or, if the others are "
+			 "lost for ever, one is made a cluster of its own (dcos-node master recover)\n");
 	for (size_t i = 0; led && i < all->members_count; i++) {
 		const dcos_MasterMember *m = &all->members[i];
 		if (m->voter && !m->connected)
-			buf_printf(out, "%s is down; if it does not come back: dcos-node master remove %s, then join another one with the token of "
-				   "dcos-node master token\n", text_or(m->name, "a voter"),
-				   m->name ? m->name : "ID");
+			buf_printf(out, "%s is down; if it does not come back: dcos-node master remove %s, then join another one with the "
+				   "token of dcos-node master token\n", text_or(m->name, "a voter"), text_or(m->name, "ID"));
 	}
 	if (led && voters > 1 && alive * 2 <= voters + 1 && alive < voters)
 		buf_printf(out, "%zu of %zu voters live: one more failure stops every change\n", alive, voters);
