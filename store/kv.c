@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #define KV_MAP_DEFAULT ((size_t)(64 * MIB))
@@ -23,6 +24,7 @@
 #define KV_HEAD_BYTES 5
 #define KV_DBI_ABSENT UINT32_MAX
 #define KV_READERS_MAX 512
+#define KV_WRITE_BYTES ((size_t)(64 * KIB))      /* LMDB puts up to 64 pages into one write; few are left of less */
 
 struct kv {
 	MDB_env *env;                           /* owned */
@@ -46,8 +48,17 @@ struct kv_txn {
 	uint32_t fed;                           /* rows added under that index */
 };
 
+/* A write that a full disk took only the first part of is EIO to LMDB. */
+static bool kv_disk_full(const struct kv *kv)
+{
+	struct statvfs fs;
+	return statvfs(kv->dir, &fs) == 0 && fs.f_bavail * fs.f_frsize < KV_WRITE_BYTES;
+}
+
 static int kv_fail(struct err *e, const struct kv *kv, int rc, const char *what)
 {
+	if (rc == EIO && kv_disk_full(kv))
+		rc = ENOSPC;
 	switch (rc) {
 	case MDB_MAP_FULL:
 	case MDB_TXN_FULL:
