@@ -113,10 +113,19 @@ test_case 'a framework finds the new leader by itself, its task goes on' '
 	eventually 15 running 1
 '
 
-test_case 'DELETE /v2/leader hands the lead over' '
+test_case 'DELETE /v2/leader hands the lead over, and who was connected to it as the leader is cut off' '
 	l=$(leader)
+	curl -sS -N -m 30 -H "Accept: text/event-stream" "http://$l:8080/v2/events" >"$WORK/events" &
+	events=$!
+	echo "{\"type\": \"SUBSCRIBE\", \"subscribe\": {\"framework_info\": {\"user\": \"root\", \"name\": \"outside\"}}}" >"$WORK/subscribe.json"
+	curl -sS -N -m 30 -H "Content-Type: application/json" -d "@$WORK/subscribe.json" "http://$l:5050/api/v1/scheduler" >"$WORK/outside" &
+	outside=$!
+	eventually 5 grep -q event_stream_attached "$WORK/events"
+	eventually 5 grep -q SUBSCRIBED "$WORK/outside"
 	expect 200 DELETE "http://$l:8080/v2/leader"
 	json ".message == \"Leadership abdicated\""
+	eventually 5 not kill -0 $events
+	eventually 5 not kill -0 $outside
 	eventually 15 settled_on "$l"
 	running 1
 	[ "$(status_of "http://$l:5050/state")" = 307 ]
