@@ -252,6 +252,7 @@ $(foreach f,musl san,$(eval $(call program,$(f),dcos-node,$(call ours,$(f)))))
 $(foreach f,musl san,$(eval $(call program,$(f),unit,$(call parts,$(f)) $(call objects,$(f),$(TESTS)),$(D)/$(f)/lib/libcmocka.a)))
 SIM = tests/sim/disk.c tests/sim/sim.c tests/sim/load.c tests/sim/chaos.c tests/sim/seeds_main.c tests/lib/linear.c
 $(foreach f,musl san,$(eval $(call program,$(f),sim,$(call parts,$(f)) $(call objects,$(f),$(SIM)))))
+E2E_DEPS = $(E2E_PROGRAMS:%=$(B)/musl/e2e/%) $(B)/musl/linear $(B)/musl/bench/quorum_load
 $(foreach n,$(E2E_PROGRAMS),$(eval $(call program,musl,e2e/$(n),$(call parts,musl) $(call objects,musl,tests/e2e/$(n).c))))
 $(eval $(call program,musl,linear,$(call parts,musl) $(call objects,musl,tests/lib/linear.c tests/lib/linear_main.c)))
 $(foreach n,$(FUZZ),$(eval $(call program,fuzz,$(n),$(call parts,fuzz) $(call objects,fuzz,tests/fuzz/$(n).c))))
@@ -261,11 +262,11 @@ run: all $(D)/.packages-test                 ## build, then start a local cluste
 	$(Q)tests/demo.sh
 
 ##@ Test
-test: all $(B)/musl/unit $(B)/musl/sim $(D)/.packages-test ## every test; the last line is `N passed, N failed`
+test: all $(B)/musl/unit $(E2E_DEPS) $(B)/musl/sim $(D)/.packages-test ## every test; the last line is `N passed, N failed`
 	$(Q)tests/run $(B)/musl/unit $(B)/musl/sim $(E2E)
 test-fast: $(B)/musl/unit $(B)/musl/sim      ## unit tests, golden bytes, short simulations: under a minute
 	$(Q)SIM_SEEDS=$(or $(SEEDS),1-50) tests/run $(B)/musl/unit $(B)/musl/sim
-test-e2e: all $(D)/.packages-test            ## drive the executable in namespaces of its own (E2E=tests/e2e/x.sh for one)
+test-e2e: all $(E2E_DEPS) $(D)/.packages-test            ## drive the executable in namespaces of its own (E2E=tests/e2e/x.sh for one)
 	$(Q)tests/run $(E2E)
 sim: $(B)/musl/sim                           ## simulated clusters, SEEDS=from-to (1-1000); V=1: saying all they do
 	$(Q)$(if $(V),SIM_VERBOSE=1) $< $(or $(SEEDS),1-1000)
@@ -290,7 +291,7 @@ lint-tree: $(D)/.packages-check
 	@$(call say,LINT,tree)
 	$(Q)status=0; tests/lint/includes || status=1; tests/lint/files || status=1; \
 		shellcheck -S warning -x $(SCRIPTS) || status=1; exit $$status
-lint-compile: $(call objects,lint,$(CSRC) $(TESTS) tests/lib/linear_main.c tests/sim/seeds_main.c $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
+lint-compile: $(call objects,lint,$(CSRC) $(TESTS) tests/lib/linear_main.c tests/sim/seeds_main.c $(E2E_PROGRAMS:%=tests/e2e/%.c) $(FUZZ:%=tests/fuzz/%.c) $(BENCH:%=tests/bench/%.c))
 lint-tidy: $(patsubst %.c,$(B)/lint/tidy/%.ok,$(CSRC) $(TESTS))
 $(B)/lint/tidy/%.ok: $(B)/lint/obj/%.o .clang-tidy | $(D)/.packages-check
 	@$(call say,TIDY,$*.c)
