@@ -215,9 +215,7 @@ void raft_io_checkpointed(struct store *s, const struct snap_head *head)
 	struct err e = { 0 };
 	struct raft_event event = { .type = RAFT_SNAPSHOT };
 	uint64_t cut = head->index > s->trailing ? head->index - s->trailing : 0;
-	if (head->index == io->snapshot_index)      /* the library knows it from the start and takes none twice */
-		io->cut = cut;
-	if (head->index <= io->snapshot_index)
+	if (head->index <= io->snapshot_index)      /* it takes none twice, and would go on to count on what a cut removes */
 		return;
 	event.snapshot.metadata.index = head->index;
 	event.snapshot.metadata.term = head->term;
