@@ -14,7 +14,7 @@
 
 quorum_prefix=10.9.0
 [ -z "${quorum_loopback:-}" ] || quorum_prefix=127.0.9
-quorum_rpc=$quorum_prefix.1:5060,$quorum_prefix.2:5060,$quorum_prefix.3:5060
+export quorum_rpc=$quorum_prefix.1:5060,$quorum_prefix.2:5060,$quorum_prefix.3:5060
 
 quorum_net() {
 	ip link add br0 type bridge && ip addr add 10.9.0.100/24 dev br0 && ip link set br0 up || return 1
