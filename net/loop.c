@@ -289,8 +289,6 @@ void loop_hook_add(struct loop *l, struct loop_hook *h, void (*fn)(struct loop_h
 	assert(!list_linked(&h->link));
 	h->fn = fn;
 	h->loop = l;
-	if (l->hook_next && &l->hook_next->link == &l->hooks)
-		l->hook_next = h;               /* added by the last one of this turn: it runs in this turn too */
 	list_push(&l->hooks, &h->link);
 	if (l->hook_next && &l->hook_next->link == &l->hooks)
 		l->hook_next = h;       /* the last hook is running: what it adds still has its turn before the loop sleeps */
