@@ -11,6 +11,7 @@
 #include "store/kv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 #define KV_HEAD_BYTES 5
 #define KV_DBI_ABSENT UINT32_MAX
 #define KV_READERS_MAX 512
+#define KV_LOCK_BYTES (KV_READERS_MAX * 64 + 4096)   /* a slot of 64 bytes each, and a head */
 #define KV_WRITE_BYTES ((size_t)(64 * KIB))      /* LMDB puts up to 64 pages into one write; few are left of less */
 
 struct kv {
@@ -106,6 +108,18 @@ static int kv_extend_file(struct kv *kv, struct err *e)
 	return 0;
 }
 
+/* LMDB maps its lock file and writes into the map: on a full disk that would be SIGBUS, so it gets its blocks before. */
+static int kv_reserve_lock_file(struct kv *kv, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/lock.mdb", kv->dir);
+	AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, "open '%s'", path);
+	if (fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, KV_LOCK_BYTES) != 0 && (errno == ENOSPC || errno == EDQUOT))
+		return err_sys(e, "reserve '%s'", path);
+	return 0;
+}
+
 /* In one transaction; MDB_NOTFOUND when a table is missing and is not to be made. */
 static int kv_open_tables_as(struct kv *kv, bool make)
 {
@@ -139,7 +153,10 @@ static int kv_open_env(struct kv *kv, const struct kv_options *o, size_t count, 
 {
 	if (!o->read_only && mkdir(kv->dir, 0700) != 0 && errno != EEXIST)
 		return err_sys(e, "make directory '%s'", kv->dir);
-	int rc = mdb_env_create(&kv->env);
+	int rc = o->read_only ? 0 : kv_reserve_lock_file(kv, e);
+	if (rc != 0)
+		return rc;
+	rc = mdb_env_create(&kv->env);
 	if (rc != 0)
 		return kv_fail(e, kv, rc, "open database");
 	(void)mdb_env_set_maxdbs(kv->env, (MDB_dbi)count + 1);

@@ -209,10 +209,13 @@ int snap_boot(struct store *s, struct err *e)
 	AUTO_FREE char *mark = xasprintf("%s/clean", s->dir);
 	AUTO_FREE char *checkpoint = xasprintf("%s/checkpoint", s->dir);
 	bool clean = exists(s, mark);
-	if (s->dir_format < STATE_DIR_FORMAT && state_write_format(s->disk, s->dir, STATE_DIR_FORMAT, e) != 0)
-		return e->code;          /* first of all: from here on the executable before cannot read it */
+	int rc = 0;
+	if (s->dir_format < STATE_DIR_FORMAT)            /* first of all: from here on the executable before cannot read it */
+		rc = state_write_format(s->disk, s->dir, STATE_DIR_FORMAT, e);
+	if (rc != 0)
+		return rc;
 	s->dir_format = STATE_DIR_FORMAT;
-	int rc = clean ? drop_clean_mark(s, mark, e) : empty_kv(s, !exists(s, checkpoint), e);
+	rc = clean ? drop_clean_mark(s, mark, e) : empty_kv(s, !exists(s, checkpoint), e);
 	if (rc == 0)
 		rc = fsm_open(&s->fsm, kv, s->tables, e);
 	return rc == 0 ? look_at_checkpoint(s, !clean, e) : rc;
