@@ -262,9 +262,13 @@ static int load_segment(struct raft_log *log, size_t i, struct err *e)
 		return rc;
 	if (!newest && log->segments[i + 1].first != s->first + s->count)
 		return corrupt(e, path, s->used, "entries are missing before the next file");
-	if (newest)
-		log->fd = log->disk->open(log->disk->ctx, path, O_WRONLY);
-	return newest && log->fd < 0 ? err_sys(e, "open '%s'", path) : 0;
+	if (!newest)
+		return 0;
+	log->fd = log->disk->open(log->disk->ctx, path, O_WRONLY);
+	if (log->fd < 0)
+		return err_sys(e, "open '%s'", path);
+	/* What a former life wrote and could not sync was read from memory, and counts from now on. */
+	return log->disk->sync(log->disk->ctx, log->fd) == 0 ? 0 : err_sys(e, "sync '%s'", path);
 }
 
 static void note_segment(void *arg, const char *name)
@@ -656,6 +660,17 @@ struct vote_file {
 #define VOTE_MAGIC "dcosvot"
 #define VOTE_VERSION 1
 
+/* A vote that a former life wrote and could not sync was read from memory, and counts from now on. */
+static int sync_vote_file(const struct disk *d, const char *path, struct err *e)
+{
+	int fd = d->open(d->ctx, path, O_WRONLY);
+	if (fd < 0)
+		return err_sys(e, "open '%s'", path);
+	int rc = d->sync(d->ctx, fd) == 0 ? 0 : err_sys(e, "sync '%s'", path);
+	d->close(d->ctx, fd);
+	return rc;
+}
+
 static int load_vote_file(const struct disk *d, const char *path, struct raft_vote *out, bool *exists, struct err *e)
 {
 	AUTO_BUF struct buf file = BUF_INIT;
@@ -684,6 +699,8 @@ int raft_vote_load(const struct disk *d, const char *dir, struct raft_vote *out,
 		AUTO_FREE char *path = xasprintf("%s/vote.%d", dir, i);
 		bool exists;
 		int rc = load_vote_file(d, path, &v[i], &exists, e);
+		if (rc == 0 && exists)
+			rc = sync_vote_file(d, path, e);
 		any |= exists;
 		if (rc != 0 && rc != E_NOTFOUND && rc != E_CORRUPT)
 			return rc;
