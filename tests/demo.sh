@@ -25,7 +25,7 @@ sise=http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0
 ask() { curl -sS -m 5 --resolve "sise.marathon.l4lb.thisdcos.directory:80:$(dig +short @192.168.65.1 sise.marathon.l4lb.thisdcos.directory)" "$sise"; echo; }
 
 dcos-node down >/dev/null 2>&1 || true
-step dcos-node up --detach
+step dcos-node up --detach --masters 3
 step dcos-node status
 step cat tests/data/example-service.json
 step dcos marathon app add tests/data/example-service.json
@@ -45,7 +45,8 @@ step dcos node
 
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 pid_of() { dcos-node status --json | jq -r ".processes[] | select(.node == \"$1\" and .role == \"$2\") | .pid"; }
-tasks() { curl -sS -m 5 http://192.168.65.90/service/marathon/v2/tasks | jq -r '.tasks[].id' | sort; }
+leader() { dcos-node status --json | jq -er '.leader | select(. != "")'; }
+tasks() { curl -sS -m 5 "http://$(leader)/service/marathon/v2/tasks" | jq -r '.tasks[].id' | sort; }
 
 say 'from inside another task'
 echo '{"id": "/client", "cpus": 0.1, "mem": 32, "cmd": "curl -sS -m 3 http://sise.marathon.l4lb.thisdcos.directory:80/endpoint0 && sleep 1000"}' >"$bin/client.json"
@@ -55,7 +56,7 @@ until_true asked
 step dcos task log client stdout
 step dcos marathon app remove client
 
-host=$(curl -sS -m 5 http://192.168.65.90/service/marathon/v2/tasks | jq -r '.tasks[0].host')
+host=$(curl -sS -m 5 "http://$(leader)/service/marathon/v2/tasks" | jq -r '.tasks[0].host')
 node=$(dcos-node status --json | jq -r ".processes[] | select(.ip == \"$host\" and .role == \"agent\") | .node")
 say "the agent of $node killed: its tasks never notice"
 before=$(tasks) old=$(pid_of "$node" agent)
@@ -63,6 +64,17 @@ step kill -9 "$old"
 again() { new=$(pid_of "$node" agent); [ "$new" != "$old" ] && [ "$new" != 0 ] && dcos-node status --json | jq -e '.ready == .total'; }
 until_true again
 ask
+[ "$(tasks)" = "$before" ] && echo "the same tasks as before"
+
+old=$(leader)
+say "the leading master, $old, killed: another leads, its tasks never notice, and nobody who asks them"
+before=$(tasks)
+step kill -9 "$(pid_of "$(dcos-node status --json | jq -r ".masters[] | select(.ip == \"$old\") | .node")" master)"
+ask
+step dcos task
+another_leads() { [ "$(leader)" != "$old" ] && dcos-node status --json | jq -e '.warnings == []'; }
+until_true another_leads
+step dcos-node status
 [ "$(tasks)" = "$before" ] && echo "the same tasks as before"
 
 say 'everything of it killed with SIGKILL, then up again'

@@ -3,7 +3,7 @@
 #include "roles/cli/failover.h"
 
 #define PAUSE_US (50 * MSEC)             /* between two rounds over all masters */
-#define ELECTION_US (15 * SEC)
+#define ELECTION_US (30 * SEC)           /* and until agents that had a connection to a master now cut off are with the new one */
 #define DOWN_US (4 * SEC)
 
 bool tries_safe(enum http_method method, int status, bool sent)

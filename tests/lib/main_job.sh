@@ -56,9 +56,12 @@ main_job() {                                 # [BETWEEN]
 		port=$(marathon_tasks | jq -r .tasks[0].ports[0])
 		[ "$(dig +short sise.marathon.mesos)" = "$agent" ]
 		dig +short SRV _sise._tcp.marathon.mesos | grep " $port "
-		[ "$(dig +short leader.mesos)" = "$(leader)" ]
-		[ "$(dig +short master.mesos | sort)" = "$(masters | sort)" ]
-		[ "$(dig +short slave.mesos | wc -l)" = 3 ]
+		names_of_nodes() {
+			[ "$(dig +short leader.mesos)" = "$(leader)" ] &&
+			[ "$(dig +short master.mesos | sort)" = "$(masters | sort)" ] &&
+			[ "$(dig +short slave.mesos | wc -l)" = 3 ]
+		}
+		eventually 5 names_of_nodes
 		[ "$(dig +tcp +short sise.marathon.mesos)" = "$agent" ]
 	'
 
