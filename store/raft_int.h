@@ -99,7 +99,6 @@ struct raft_io {
 	struct peer peers[LIMIT_QUORUM_MEMBERS];
 	size_t peer_count;
 	struct loop_timer lost;          /* the leader's connection broke: time for an election */
-	uint64_t lost_leader;
 
 	/* raft_members.c */
 	struct list changes;             /* struct member_change, in order */

@@ -10,7 +10,8 @@
  * counts the term up itself (any member may at any time), so that every leadership has a term of its own.
  *
  * The library's clock is ours to tell: when the connection to the leader breaks, skip_ms moves it on to the election that would
- * come anyway. Members do so one after the other, by the order of their ids, so that they do not split the votes.
+ * come anyway, and the leader is forgotten, so that whoever asks for votes is not told that there is one. Members ask one after
+ * the other, by the order of their ids, so that they do not split the votes.
  *
  * Whose memory (raft 0.22.1, read in its sources): of START the entries stay ours when it succeeds and are freed by the library
  * when it fails, the configuration in the metadata becomes the library's; of SUBMIT the entries stay ours, the array must live
@@ -345,8 +346,8 @@ void raft_io_turn(struct store *s)
 static void on_lost(struct loop_timer *t)
 {
 	struct raft_io *io = container_of(t, struct raft_io, lost);
-	if (io->store->stopped.code != 0 || io->raft.state != RAFT_FOLLOWER || store_leader(io->store) != io->lost_leader)
-		return;
+	if (io->store->stopped.code != 0 || io->raft.state != RAFT_FOLLOWER || store_leader(io->store) != 0)
+		return;                  /* somebody leads, or asks to */
 	raft_time due = raft_timeout(&io->raft), now = now_ms(io);
 	if (due > now)
 		io->skip_ms += (int64_t)(due - now);
@@ -366,7 +367,7 @@ void store_peer_lost(struct store *s, const char *address)
 	int rank = 0;
 	for (unsigned i = 0; i < conf->n; i++)
 		rank += conf->servers[i].role == RAFT_VOTER && conf->servers[i].id < s->member_id && conf->servers[i].id != leader;
-	io->lost_leader = leader;
+	io->raft.follower_state.current_leader.id = 0;       /* who asks for a vote gets it; a leader that lives is heard again */
 	loop_timer_start(s->loop, &io->lost, rank * LOST_STEP_US + (int64_t)rnd_below(loop_rnd(s->loop), LOST_JITTER_US), on_lost);
 }
 

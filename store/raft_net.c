@@ -49,7 +49,7 @@ void net_send_to(struct raft_io *io, raft_Frame *f, const char *address)
 	struct store *s = io->store;
 	AUTO_BUF struct buf out = BUF_INIT;
 	struct err e = { 0 };
-	if (!s->net || !address)
+	if (!s->net || !address || f->to == 0)
 		return;
 	f->from = s->member_id;
 	f->cluster_id = s->fsm.meta.cluster_id[0] ? s->fsm.meta.cluster_id : NULL;
