@@ -337,8 +337,7 @@ void snap_install_done(struct raft_io *io, const struct log_job *job)
 	struct err e = job->err;
 	int rc = job->rc != 0 ? job->rc : fsm_reload(&s->fsm, &e);
 	if (rc != 0) {
-		raft_configuration_close(&io->install_config);
-		state_stop(s, &e);
+		state_stop(s, &e);               /* still installing: snap_net_close frees what belongs to it */
 		return;
 	}
 	LOG(INFO, "snapshot installed", "index=%llu", (unsigned long long)t->index);
