@@ -84,6 +84,7 @@ struct raft_io {
 	size_t room, claimed;            /* bytes that surely fit into the log; of appends not finished */
 	struct loop_timer timeout, retry;
 	int64_t skip_ms;                 /* added to the time the library is told */
+	raft_time asked_ms, ask_again_ms;    /* library's time: a candidate's last round, and its next */
 	uint64_t persisted;              /* index of the last entry on disk */
 	bool barrier_due;                /* leads, and no entry of its term says so */
 	uint64_t lead_from;              /* applied index at which a new leader has caught up */

@@ -28,6 +28,7 @@
 #define INFLIGHT_MAX 4096                                /* entries on the way to a member */
 #define WINDOW_BYTES ((size_t)(4 * MIB))                 /* of applied entries kept for members that lag a little */
 #define READ_APPLY_BYTES ((size_t)(4 * MIB))             /* of the log read to be applied */
+#define CANDIDATE_WAIT_PART 8                            /* of the election timeout: 1 to 3 parts until a candidate asks again */
 #define LOST_STEP_US (15 * MSEC)                         /* between members that notice the leader's end */
 #define LOST_JITTER_US (5 * MSEC)
 #define SNAPSHOT_TIMEOUT_MS 2000                         /* then the library asks again; a transfer under way goes on */
@@ -65,15 +66,30 @@ static int write_vote(struct raft_io *io, struct err *e)
 	return raft_vote_store(io->store->disk, io->store->dir, &io->vote, e);
 }
 
-static void on_timeout(struct loop_timer *t)
-{
-	struct raft_event event = { .type = RAFT_TIMEOUT };
-	(void)raft_io_step(container_of(t, struct raft_io, timeout), &event, NULL, 0);
-}
-
 static raft_time now_ms(const struct raft_io *io)
 {
 	return (raft_time)(loop_now_us(io->store->loop) / MSEC + io->skip_ms);
+}
+
+static void on_timeout(struct loop_timer *t)
+{
+	struct raft_io *io = container_of(t, struct raft_io, timeout);
+	struct raft_event event = { .type = RAFT_TIMEOUT };
+	raft_time due = raft_timeout(&io->raft), now = now_ms(io);
+	if (io->raft.state == RAFT_CANDIDATE && due > now)
+		io->skip_ms += (int64_t)(due - now);
+	(void)raft_io_step(io, &event, NULL, 0);
+}
+
+/* When a candidate asks again: votes come back within moments, so one that did not win need not wait as long as for a leader. */
+static raft_time candidate_due(struct raft_io *io)
+{
+	if (io->asked_ms != io->raft.election_timer_start) {
+		unsigned wait = io->store->election_ms / CANDIDATE_WAIT_PART;
+		io->asked_ms = io->raft.election_timer_start;
+		io->ask_again_ms = io->asked_ms + wait + (raft_time)rnd_below(loop_rnd(io->store->loop), 2 * wait + 1);
+	}
+	return MIN(io->ask_again_ms, raft_timeout(&io->raft));
 }
 
 static void set_timeout(struct raft_io *io)
@@ -82,7 +98,7 @@ static void set_timeout(struct raft_io *io)
 		loop_timer_stop(&io->timeout);
 		return;
 	}
-	raft_time due = raft_timeout(&io->raft), now = now_ms(io);
+	raft_time due = io->raft.state == RAFT_CANDIDATE ? candidate_due(io) : raft_timeout(&io->raft), now = now_ms(io);
 	loop_timer_start(io->store->loop, &io->timeout, due > now ? (int64_t)(due - now) * MSEC : MSEC, on_timeout);
 }
 
