@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SHA digests of bytes in memory, and hexadecimal text. */
+/* SHA digests, of bytes in memory and of what comes in pieces, and hexadecimal text. */
 #include <mbedtls/sha1.h>
 #include <mbedtls/sha256.h>
 
@@ -17,6 +17,37 @@ void sha1(const void *data, size_t len, uint8_t out[20])
 	int rc = mbedtls_sha1(data, len, out);
 	assert(rc == 0);
 	(void)rc;
+}
+
+struct digest {
+	mbedtls_sha256_context sha;
+};
+
+struct digest *digest_new(void)
+{
+	struct digest *d = xcalloc(1, sizeof(*d));
+	mbedtls_sha256_init(&d->sha);
+	(void)mbedtls_sha256_starts(&d->sha, 0);     /* software only: cannot fail */
+	return d;
+}
+
+void digest_add(struct digest *d, const void *data, size_t len)
+{
+	(void)mbedtls_sha256_update(&d->sha, data, len);
+}
+
+void digest_end(struct digest *d, uint8_t out[32])
+{
+	(void)mbedtls_sha256_finish(&d->sha, out);
+	digest_free(d);
+}
+
+void digest_free(struct digest *d)
+{
+	if (!d)
+		return;
+	mbedtls_sha256_free(&d->sha);
+	free(d);
 }
 
 void hex_encode(const uint8_t *in, size_t len, char *out)

@@ -11,7 +11,6 @@
 #include <mbedtls/gcm.h>
 #include <mbedtls/pkcs5.h>
 #include <mbedtls/platform_util.h>
-#include <mbedtls/sha256.h>
 
 #include "net/base/rnd.h"
 #include "net/limits.h"
@@ -107,37 +106,4 @@ int seal_open(struct str passphrase, struct str bound, struct str sealed, struct
 		return err_set(e, E_DENIED, "the passphrase is not the one it was sealed with");
 	buf_grew(out, in.len);
 	return 0;
-}
-
-/* ---- digests ---- */
-
-struct digest {
-	mbedtls_sha256_context sha;
-};
-
-struct digest *digest_new(void)
-{
-	struct digest *d = xcalloc(1, sizeof(*d));
-	mbedtls_sha256_init(&d->sha);
-	(void)mbedtls_sha256_starts(&d->sha, 0);     /* software only: cannot fail */
-	return d;
-}
-
-void digest_add(struct digest *d, const void *data, size_t len)
-{
-	(void)mbedtls_sha256_update(&d->sha, data, len);
-}
-
-void digest_end(struct digest *d, uint8_t out[32])
-{
-	(void)mbedtls_sha256_finish(&d->sha, out);
-	digest_free(d);
-}
-
-void digest_free(struct digest *d)
-{
-	if (!d)
-		return;
-	mbedtls_sha256_free(&d->sha);
-	free(d);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Secrets sealed with a passphrase, for files that leave the machine, and digests of what comes in pieces. Layout: seal.c. */
+/* Secrets sealed with a passphrase, for files that leave the machine. Layout: seal.c. */
 #pragma once
 
 #include "net/base/buf.h"
@@ -13,10 +13,3 @@
 int seal_write(struct str passphrase, struct str bound, struct str plain, struct buf *out, struct err *e);
 /* Append what was sealed to out. E_DENIED: another passphrase, or changed bytes; E_MALFORMED; E_NEWER. */
 int seal_open(struct str passphrase, struct str bound, struct str sealed, struct buf *out, struct err *e);
-
-/* SHA-256 of a stream. */
-struct digest;
-struct digest *digest_new(void);
-void digest_add(struct digest *d, const void *data, size_t len);
-void digest_end(struct digest *d, uint8_t out[32]);      /* frees d */
-void digest_free(struct digest *d);                      /* NULL ok */

@@ -42,5 +42,11 @@ int pki_cert_key_sha256(const char *cert_pem, uint8_t out[32], struct err *e);
 /* Digests (hex is lower case, NUL-terminated). */
 void sha256(const void *data, size_t len, uint8_t out[32]);
 void sha1(const void *data, size_t len, uint8_t out[20]);
+/* SHA-256 of what comes in pieces. */
+struct digest;
+struct digest *digest_new(void);
+void digest_add(struct digest *d, const void *data, size_t len);
+void digest_end(struct digest *d, uint8_t out[32]);      /* frees d */
+void digest_free(struct digest *d);                      /* NULL ok */
 void hex_encode(const uint8_t *in, size_t len, char *out);
 bool hex_decode(const char *in, uint8_t *out, size_t len);     /* exactly 2 * len digits */

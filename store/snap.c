@@ -173,14 +173,21 @@ static bool exists(const struct store *s, const char *path)
 	return fd >= 0;
 }
 
-/* Into the state that stands open; it is behind the checkpoint, or empty. */
+/*
+ * Into the state that stands open; it is behind the checkpoint, or empty. Opened anew afterwards: LMDB keeps the pages of a large
+ * transaction, up to half a gigabyte, until it is closed.
+ */
 static int load_checkpoint(struct store *s, int fd, const char *path, size_t skip, struct err *e)
 {
 	struct snap_file file = { s->disk, fd, path, (off_t)skip, (off_t)skip };
 	struct dump_source from = { snap_file_read, snap_file_rewind, &file };
 	struct dump_head head;
+	AUTO_FREE char *kv = xasprintf("%s/kv", s->dir);
 	int rc = dump_load(&from, s->fsm.kv, s->tables, &head, e);
-	return rc == 0 ? fsm_reload(&s->fsm, e) : rc;
+	if (rc != 0)
+		return rc;
+	fsm_close(&s->fsm);
+	return fsm_open(&s->fsm, kv, s->tables, e);
 }
 
 static int look_at_checkpoint(struct store *s, bool load, struct err *e)

@@ -17,6 +17,8 @@
 
 #include "net/limits.h"
 #include "net/pb_util.h"
+#include "net/seal.h"
+#include "net/tls.h"
 #include "store/disk.h"
 
 #define BACKUP_LAYOUT 1

@@ -5,11 +5,11 @@
 #include "net/base/arena.h"
 #include "net/base/buf.h"
 #include "net/base/err.h"
-#include "net/seal.h"
 #include "proto/backup.pb.h"
 #include "store/dump.h"
 
 /* ---- writing: beside the path; it has its name, whole and synced, when backup_writer_end returned 0 ---- */
+struct digest;
 struct backup_writer {
 	int fd;                  /* -1: not open */
 	char *path, *tmp;        /* owned */

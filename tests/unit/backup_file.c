@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "net/limits.h"
+#include "net/seal.h"
 #include "roles/master/backup_file.h"
 #include "tests/lib/test.h"
 
