@@ -136,3 +136,13 @@ test_case 'a restore that was interrupted is not started on' '
 	said "was interrupted; empty that directory and restore again"
 	for pid in $(pgrep -x dcos-node; pgrep -x sleep); do kill -9 "$pid"; done 2>/dev/null || true
 '
+
+test_case 'a follower of three masters gives one too, with all that was acknowledged' '
+	start_cluster --masters 3 --agents 1 --public-agents 0
+	for n in 1 2 3 4 5; do dcos marathon app add <<<"{\"id\": \"/last-$n\", \"cmd\": \"sleep 1\", \"instances\": 0}"; done
+	dcos-node status --json --state-dir "$WORK/state" | jq -r ".masters[] | select(.role == \"follower\") | .node + \" \" + .ip" >"$WORK/followers"
+	read -r node ip <"$WORK/followers"
+	dcos-node backup --passphrase-file "$WORK/passphrase" --state-dir "$WORK/state/$node" --masters "$ip" "$WORK/three"
+	for n in 1 2 3 4 5; do grep -q "/last-$n" "$WORK/three"; done
+'
+[ ! -d "$WORK/state" ] || e2e_cluster=1
