@@ -234,6 +234,8 @@ void raft_io_checkpointed(struct store *s, const struct snap_head *head)
 	uint64_t cut = head->index > s->trailing ? head->index - s->trailing : 0;
 	if (head->index <= io->snapshot_index)      /* it takes none twice, and would go on to count on what a cut removes */
 		return;
+	if (io->installing)                          /* it counts on what is being installed already */
+		return;
 	event.snapshot.metadata.index = head->index;
 	event.snapshot.metadata.term = head->term;
 	event.snapshot.metadata.configuration_index = head->config_index;
