@@ -133,16 +133,19 @@ static const struct op_row *find_row(const struct store *s, uint32_t op)
  * What is taken is applied: a command that fits into the log's preallocated segment but not into LMDB would wait for space, and
  * its proposer with it. So the last room is kept for what is under way.
  */
-static int check_room(const struct store *s, struct err *e)
+static int check_room(struct store *s, struct err *e)
 {
-	int64_t room = s->disk->room(s->disk->ctx, s->dir);
+	if (s->room_us != loop_now_us(s->loop))          /* once a turn is often enough */
+		s->room = s->disk->room(s->disk->ctx, s->dir);
+	s->room_us = loop_now_us(s->loop);
+	int64_t room = s->room;
 	if (room < 0 || room >= (int64_t)STATE_RESERVE_BYTES)
 		return 0;               /* when it cannot be told, the write itself will tell */
 	return err_set(e, E_NOSPACE, "less than %d MiB are free on the disk of '%s'; nothing is changed until there is more",
 		       (int)(STATE_RESERVE_BYTES / MIB), s->dir);
 }
 
-static int check_command(const struct store *s, uint32_t op, size_t payload_bytes, struct err *e)
+static int check_command(struct store *s, uint32_t op, size_t payload_bytes, struct err *e)
 {
 	const struct op_row *row = find_row(s, op);
 	assert(row);                    /* commands are registered before they are proposed */

@@ -187,6 +187,7 @@ struct store {
 	struct err stopped;                  /* code 0: running; else why it stopped for good */
 	struct err full;                     /* code 0: fine; E_NOSPACE, E_BUSY: no new commands until that has passed */
 	uint64_t commit;                     /* apply up to here */
+	int64_t room, room_us;               /* on the disk, as of this turn of the loop */
 
 	struct store_watch *watches;         /* owned */
 	size_t watch_count;

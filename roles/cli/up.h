@@ -94,7 +94,10 @@ void supervisor_stop(struct supervisor *s, void (*done)(void *arg), void *arg);
 /* As supervisor_stop for one node's roles; they are not started again. E_NOTFOUND. */
 int supervisor_stop_node(struct supervisor *s, const char *node, struct err *e);
 void supervisor_free(struct supervisor *s);
-/* {"cluster","url","isolated","ready","total","supervisor_pid","masters":[{"node","ip","url"}…],"processes":[{"node","role","ip","pid","state","restarts","note","since"}…]} */
+/*
+ * {"cluster","url","isolated","ready","total","supervisor_pid","masters":[{"node","ip","url"}…],
+ *  "processes":[{"node","role","ip","pid","state","restarts","note","since"}…]}
+ */
 void supervisor_status(struct supervisor *s, struct buf *out);
 /* Waiting for what, as one line for people; "" when all is ready. */
 void supervisor_waiting_for(struct supervisor *s, struct buf *out);

@@ -354,21 +354,31 @@ void quorum_peer_refused(struct rpc_peer *p, const struct err *e)
 	rpc_peer_close(p);
 }
 
-int quorum_forget(struct master *m, const char *dir, struct err *e)
+/* Masters named by --masters that are not this one. */
+static size_t others_in_flags(struct master *m)
 {
-	struct sock_addr addrs[KNOWN_MASTERS_MAX], own;
+	struct sock_addr own, to;
 	char text[SOCK_ADDR_TEXT], own_text[SOCK_ADDR_TEXT];
-	size_t count = known_masters_read(&m->node, addrs), others = 0;
-	struct err reason = *e;
-	if (sock_addr_parse(&own, m->node.ip, m->config.rpc_port, e) != 0)
-		return e->code;
+	struct err ignored;
+	size_t others = 0;
+	if (sock_addr_parse(&own, m->node.ip, m->config.rpc_port, &ignored) != 0)
+		return 0;
 	sock_addr_text(&own, own_text);
-	for (size_t i = 0; i < count; i++) {
-		sock_addr_text(&addrs[i], text);
+	for (size_t i = 0; i < node_master_count(&m->node); i++) {
+		if (node_master_addr(&m->node, i, &to, &ignored) != 0)
+			continue;
+		sock_addr_text(&to, text);
 		others += strcmp(text, own_text) != 0;
 	}
-	*e = reason;
-	if (others == 0)
+	return others;
+}
+
+int quorum_forget(struct master *m, const char *dir, struct err *e)
+{
+	struct sock_addr addrs[KNOWN_MASTERS_MAX];
+	struct err reason = *e;
+	/* The file names every master, this one included, perhaps under an address that it had before. */
+	if (known_masters_file(&m->node, addrs) < 2 && others_in_flags(m) == 0)
 		return reason.code;
 	LOG(ERROR, "this master's state is damaged, it is moved aside and fetched from the other masters", "dir=%s damage=\"%s\"", dir,
 	    reason.text);
