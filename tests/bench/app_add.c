@@ -75,11 +75,12 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "usage: app_add URL INSTANCES CPUS ROUNDS\n");
 		return 2;
 	}
-	c.url = xstrdup(argv[1]);
+	c.urls[0] = xstrdup(argv[1]);
+	c.url_count = 1;
 	int rc = 0;
 	for (int i = 0; i < rounds && rc == 0; i++)
 		rc = measure(&c, instances, argv[3], i, &e);
 	loop_free(c.loop);
-	free(c.url);
+	free(c.urls[0]);
 	return rc == 0 ? 0 : fail(&e);
 }
