@@ -354,10 +354,7 @@ void sim_crash(struct member *m, bool power_cut, int64_t down_us)
 		disk_sim_power_cut(&m->disk);
 	else
 		disk_sim_kill(&m->disk);
-	char mark[128];
-	(void)snprintf(mark, sizeof(mark), "%s/clean", m->dir);
-	if (!disk_sim_find(&m->disk, mark))
-		spoil_kv(m);
+	spoil_kv(m);
 	m->up_us = m->sim->now_us + down_us;
 }
 
