@@ -88,3 +88,31 @@ TEST(raft_log_sim, what_was_acknowledged_survives_power_cuts)
 		disk_sim_fini(&d);
 	}
 }
+
+TEST(raft_log_sim, a_truncation_is_whole_or_goes_on_after_a_power_cut)
+{
+	struct err e = { 0 };
+	for (size_t round = test_rounds(200); round > 0; round--) {
+		struct disk_sim d;
+		struct raft_log *log;
+		uint64_t lives[4096] = { 0 };
+		disk_sim_init(&d, test_seed() + round);
+		EQ_INT(raft_log_open(&d.disk, "log", SEGMENT, &log, &e), 0);
+		uint64_t last = live(log, &d, lives, 1, ARRAY_LEN(lives)), index = 1 + rnd_below(&d.rnd, last + 1);
+		raft_log_close(log);
+		d.syncs_until_error = -1;
+		EQ_INT(raft_log_open(&d.disk, "log", SEGMENT, &log, &e), 0);
+		last = raft_log_last(log);
+		d.syncs_until_error = (int)rnd_below(&d.rnd, 6) - 1;
+		int rc = raft_log_truncate(log, index, &e);
+		d.syncs_until_error = -1;
+		raft_log_close(log);
+		disk_sim_power_cut(&d);
+		if (raft_log_open(&d.disk, "log", SEGMENT, &log, &e) != 0)
+			FAIL("round %zu: %s", round, e.text);
+		uint64_t now = raft_log_last(log);
+		TRUE(now == MIN(index - 1, last) || (rc != 0 && now == last));
+		raft_log_close(log);
+		disk_sim_fini(&d);
+	}
+}
