@@ -104,6 +104,25 @@ static bool majority(const struct raft_io *io, uint64_t round)
 	return yes > voters / 2;
 }
 
+/* All that wait for a round go into the next one, with this index (0: the leader says it). false: none, or one is under way. */
+static bool next_round(struct raft_io *io, uint64_t index)
+{
+	bool any = false;
+	if (io->round_open)
+		return false;
+	list_each(&io->fresh, link) {
+		struct store_fresh *f = list_entry(link, struct store_fresh, link);
+		if (f->round != 0)
+			continue;
+		f->round = io->round + 1;
+		f->index = index;
+		any = true;
+	}
+	io->round += any;
+	io->round_open = any;
+	return any;
+}
+
 /* ---- leader ---- */
 
 static void send_rounds(struct raft_io *io)
@@ -133,21 +152,8 @@ static void end_round(struct raft_io *io)
 
 static void begin_round(struct raft_io *io)
 {
-	bool any = false;
-	if (io->round_open)
+	if (!next_round(io, raft_commit_index(&io->raft)))
 		return;
-	list_each(&io->fresh, link) {
-		struct store_fresh *f = list_entry(link, struct store_fresh, link);
-		if (f->round != 0)
-			continue;
-		f->round = io->round + 1;
-		f->index = raft_commit_index(&io->raft);
-		any = true;
-	}
-	if (!any)
-		return;
-	io->round++;
-	io->round_open = true;
 	send_rounds(io);
 	end_round(io);                   /* the only voter needs nobody */
 }
@@ -201,21 +207,8 @@ static void send_question(struct raft_io *io)
 
 static void ask_leader(struct raft_io *io)
 {
-	bool any = false;
-	if (io->round_open || store_leader(io->store) == 0)
-		return;
-	list_each(&io->fresh, link) {
-		struct store_fresh *f = list_entry(link, struct store_fresh, link);
-		if (f->round != 0)
-			continue;
-		f->round = io->round + 1;
-		any = true;
-	}
-	if (!any)
-		return;
-	io->round++;
-	io->round_open = true;
-	send_question(io);
+	if (store_leader(io->store) != 0 && next_round(io, 0))
+		send_question(io);
 }
 
 /* ---- both ---- */

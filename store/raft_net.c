@@ -212,10 +212,10 @@ void net_send_messages(struct raft_io *io, const struct raft_message *messages, 
 
 /* ---- in ---- */
 
-static void receive(struct raft_io *io, struct raft_message *m, struct command **cmds, uint64_t first)
+static void receive(struct raft_io *io, struct raft_message *m)
 {
 	struct raft_event event = { .type = RAFT_RECEIVE, .receive = { .message = m } };
-	(void)raft_io_step(io, &event, cmds, first);
+	(void)raft_io_step(io, &event, NULL, 0);
 }
 
 /*
@@ -320,7 +320,7 @@ static void receive_library(struct raft_io *io, const raft_Frame *f, const char 
 							   .last_log_term = f->index_term };
 		break;
 	}
-	receive(io, &m, NULL, 0);
+	receive(io, &m);
 }
 
 static int check_sender(const struct raft_io *io, const raft_Frame *f, const char *address, struct err *e)
