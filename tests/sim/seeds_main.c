@@ -31,6 +31,16 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 	return remove(path);
 }
 
+/* What the process `pid` keeps on disk, or a killed one of the same number has left. */
+static void clear_dirs(pid_t pid)
+{
+	char dir[64];
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(dir, sizeof(dir), "%s/dcos-sim.%d", i ? "/tmp" : "/dev/shm", (int)pid);
+		(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);       /* ENOENT: it was the other one */
+	}
+}
+
 static void begin(struct worker *w, size_t slot, uint64_t seed)
 {
 	w->seed = seed;
@@ -44,6 +54,7 @@ static void begin(struct worker *w, size_t slot, uint64_t seed)
 		(void)dup2(w->out, STDERR_FILENO);
 	log_set_level(LOG_ERROR);
 	(void)alarm(SEED_SECONDS_MAX);
+	clear_dirs(getpid());
 	chaos_run(seed, &figures[slot]);
 	_exit(0);
 }
@@ -59,7 +70,6 @@ static void show(int fd)
 /* Did it end well? */
 static bool end(struct worker *w, int status)
 {
-	char dir[64];
 	bool ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 	if (!ok) {
 		show(w->out);
@@ -69,10 +79,7 @@ static bool end(struct worker *w, int status)
 			       (unsigned long long)w->seed, (unsigned long long)w->seed);
 	}
 	(void)close(w->out);
-	for (int i = 0; i < 2; i++) {
-		(void)snprintf(dir, sizeof(dir), "%s/dcos-sim.%d", i ? "/tmp" : "/dev/shm", w->pid);
-		(void)nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);       /* ENOENT: it was the other one */
-	}
+	clear_dirs(w->pid);
 	w->pid = 0;
 	return ok;
 }
